@@ -1,0 +1,122 @@
+/* log.c - one mutex keeps lines whole; the progress line is wiped before a log line. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below */
+static enum ot_log_level max_level = OT_LOG_INFO;
+static FILE *file;
+static bool progress_shown;
+static double progress_at = -1e9;
+
+static void wipe(void)
+{
+    if (progress_shown)
+        (void)fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
+void ot_log(enum ot_log_level level, const char *module, const char *fmt, ...)
+{
+    static const char *const mark[] = { "error: ", "warning: ", "", "" };
+    char text[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    (void)pthread_mutex_lock(&lock);
+    if (level <= max_level) {
+        wipe();
+        (void)fprintf(stderr, "%8.3fs %s: %s%s\n", ot_now_s(), module, mark[level], text);
+        if (file) {
+            (void)fprintf(file, "%8.3fs %s: %s%s\n", ot_now_s(), module, mark[level], text);
+            (void)fflush(file);
+        }
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void ot_log_err(const char *module, const struct ot_err *err)
+{
+    char line[1200];
+
+    ot_log(OT_LOG_ERROR, module, "%s", ot_err_str(err, line, sizeof line));
+    ot_log(OT_LOG_DEBUG, module, "raised at %s:%d", err->src ? err->src : "?", err->src_line);
+}
+
+void ot_log_set_level(enum ot_log_level level)
+{
+    (void)pthread_mutex_lock(&lock);
+    max_level = level;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+int ot_log_open(const char *path, struct ot_err *err)
+{
+    FILE *f = fopen(path, "a");
+
+    if (!f)
+        return ot_fail_sys(err, OT_ECREATE, errno, "log file '%s'", path);
+    ot_log_close();
+    (void)pthread_mutex_lock(&lock);
+    file = f;
+    (void)pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+void ot_log_close(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    if (file)
+        (void)fclose(file);
+    file = NULL;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void ot_progress(const char *text, bool force)
+{
+    double now = ot_now_s();
+
+    (void)pthread_mutex_lock(&lock);
+    if (max_level >= OT_LOG_INFO) {
+        if (isatty(STDERR_FILENO)) {
+            wipe();
+            (void)fputs(text, stderr);
+            (void)fflush(stderr);
+            progress_shown = true;
+        } else if (force || now - progress_at >= 10) {
+            (void)fprintf(stderr, "%s\n", text);
+            progress_at = now;
+        }
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void ot_progress_end(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    if (progress_shown)
+        (void)fputc('\n', stderr);
+    progress_shown = false;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void ot_out(const char *fmt, ...)
+{
+    va_list ap;
+
+    (void)pthread_mutex_lock(&lock);
+    wipe();
+    va_start(ap, fmt);
+    (void)vfprintf(stdout, fmt, ap);
+    va_end(ap);
+    (void)fflush(stdout);
+    (void)pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,96 @@
+/*
+ * geom.h - the sizes a kernel needs, one plain struct per kernel family, shared by the layer,
+ * the CPU body, the CUDA body, the tests and the benchmarks.  All sizes are in elements.
+ */
+#ifndef OT_LAYERS_GEOM_H
+#define OT_LAYERS_GEOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ot_conv_geom {
+    int n, c, h, w;     /* input */
+    int oc, oh, ow;     /* output */
+    int group;
+    int kh, kw, sh, sw, ph, pw, dh, dw; /* dilation 1 = dense, as in Caffe */
+    bool bias;
+    bool need_dx;       /* a gradient for the input will be asked for */
+    bool training;      /* false: no backward at all */
+    bool relu;          /* y = max(0, conv): the planner fused a following ReLU */
+};
+
+struct ot_ip_geom {
+    int n, oc;          /* rows, outputs */
+    int nd;             /* axes of the input beyond the first: (n, dim[0], ..) -> k = product */
+    int dim[3];
+    bool bias, transpose; /* transpose: weights are (k, oc) instead of (oc, k) */
+    bool need_dx, training;
+    bool relu;
+};
+
+enum ot_pool_kind { OT_POOL_MAX, OT_POOL_AVE };
+
+struct ot_pool_geom {
+    enum ot_pool_kind kind;
+    int n, c, h, w, oh, ow;
+    int kh, kw, sh, sw, ph, pw;
+    bool training;
+};
+
+/* What a plan tells the net: the formats it wants and the memory it needs. */
+struct ot_plan_info {
+    const struct ot_format *x, *y, *w; /* of input, output, weights; NULL: plain */
+    size_t y_elems, w_elems;           /* physical sizes in those formats */
+    size_t scratch_bytes;              /* shared, valid during one kernel call */
+    size_t ws_bytes;                   /* kept from forward to backward */
+};
+
+enum ot_norm { /* LossParameter.NormalizationMode */
+    OT_NORM_FULL = 0,
+    OT_NORM_VALID = 1,
+    OT_NORM_BATCH_SIZE = 2,
+    OT_NORM_NONE = 3,
+    OT_NORM_PRE_FIXED = 4
+};
+
+/* Scores (outer, c, inner), labels and instance losses (outer, inner). */
+struct ot_softmax_loss_geom {
+    size_t outer, c, inner;
+    bool has_ignore;
+    int ignore_label;
+    enum ot_norm norm;
+    float fixed;        /* PRE_FIXED */
+};
+
+/* Filled by softmax_loss_fwd, on the device. */
+struct ot_loss_stats {
+    double sum;         /* of (weighted) instance losses */
+    double valid;       /* instances that are not ignored */
+    double norm;        /* what the sum was divided by, >= 1 */
+    int64_t bad;        /* 1 + index of the first instance with a label outside [0, c); 0: none */
+    double bad_label;
+};
+
+struct ot_roi_pool_geom {
+    int n, c, h, w;     /* features */
+    int rois, ph, pw;
+    float scale;
+};
+
+/* Anchors around one cell, corners in pixels of the input blob (x1, y1, x2, y2). */
+enum { OT_MAX_ANCHORS = 64 };
+struct ot_anchors {
+    int a;              /* how many */
+    int stride;
+    float box[OT_MAX_ANCHORS][4];
+};
+
+/* A row of a solver update: one parameter. */
+struct ot_update_seg {
+    float *w, *g, *h;   /* value, gradient, history */
+    size_t n;           /* physical elements */
+    float lr, decay;    /* multipliers already applied */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* layer.c - what every layer's setup needs. */
+#include "layers/layer.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+char *ot_shape_str(const struct ot_shape *s, char buf[OT_SHAPE_TEXT])
+{
+    size_t len = 0;
+
+    (void)snprintf(buf, OT_SHAPE_TEXT, "scalar");
+    for (int i = 0; i < s->nd && len < OT_SHAPE_TEXT; i++)
+        len += (size_t)snprintf(buf + len, OT_SHAPE_TEXT - len, i ? "x%d" : "%d", s->dim[i]);
+    return buf;
+}
+
+int ot_layer_param(struct ot_layer *l, const struct ot_shape *shape,
+                   const Caffe__FillerParameter *filler, struct ot_err *err)
+{
+    const Caffe__ParamSpec *spec = NULL;
+    struct ot_param *p;
+
+    OT_BUG_IF(l->nparam >= OT_MAX_PARAM);
+    p = ot_alloc(1, sizeof *p, err);
+    if (!p)
+        return err->code;
+    if ((size_t)l->nparam < l->conf->n_param)
+        spec = l->conf->param[l->nparam];
+    p->layer = l->name;
+    p->index = l->nparam;
+    p->name = spec && spec->name && spec->name[0] ? spec->name : NULL;
+    p->lr_mult = spec && spec->has_lr_mult ? spec->lr_mult : 1.0f;
+    p->decay_mult = spec && spec->has_decay_mult ? spec->decay_mult : 1.0f;
+    p->need_grad = p->lr_mult != 0.0f;
+    p->filler = filler;
+    p->data.shape = p->grad.shape = *shape;
+    p->data.elems = p->grad.elems = ot_count(shape);
+    l->param[l->nparam++] = p;
+    return 0;
+}
+
+int ot_layer_axis(const struct ot_layer *l, int axis, int nd, int *canonical, struct ot_err *err)
+{
+    (void)l;
+    if (axis < -nd || axis >= nd)
+        return ot_fail(err, OT_ECONFIG, "axis: must be in [%d, %d) for a blob of %d axes, got %d",
+                       -nd, nd, nd, axis);
+    *canonical = axis < 0 ? axis + nd : axis;
+    return 0;
+}
+
+int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg,
+                   const char *field)
+{
+    if (msg && l->env->doc)
+        (void)ot_err_at(err, ot_doc_loc(l->env->doc, msg, field));
+    return err->code;
+}

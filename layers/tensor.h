@@ -1,0 +1,84 @@
+/*
+ * tensor.h - what a blob's memory looks like.
+ *
+ * A shape is logical: N, C, H, W or fewer or more axes, as Caffe counts them.  A tensor lives on
+ * ONE device, in plain C order (fmt == NULL) or in a format that its device likes (oneDNN's
+ * channel blocks, cuDNN's NHWC).  Formats are interned by the device: equal formats are equal
+ * pointers.  A format may pad: `elems` counts physical elements, padding (always 0) included.
+ *
+ * Ownership: nobody frees through a tensor; the net's arenas own all memory.
+ * Threads: the thread that owns the net.
+ */
+#ifndef OT_LAYERS_TENSOR_H
+#define OT_LAYERS_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { OT_MAX_DIMS = 8 };
+
+struct ot_shape {
+    int nd; /* 0: a scalar, one element */
+    int dim[OT_MAX_DIMS];
+};
+
+struct ot_format; /* a device's physical order of one shape; opaque outside the device */
+
+struct ot_tensor {
+    struct ot_shape shape;
+    const struct ot_format *fmt; /* NULL: plain C order */
+    size_t elems;                /* physical elements; == ot_count(&shape) when plain */
+    float *data;                 /* borrowed; NULL until the net is planned */
+};
+
+static inline size_t ot_count_range(const struct ot_shape *s, int from, int to)
+{
+    size_t n = 1;
+
+    for (int i = from; i < to; i++)
+        n *= (size_t)s->dim[i];
+    return n;
+}
+
+static inline size_t ot_count(const struct ot_shape *s)
+{
+    return ot_count_range(s, 0, s->nd);
+}
+
+static inline bool ot_shape_eq(const struct ot_shape *a, const struct ot_shape *b)
+{
+    if (a->nd != b->nd)
+        return false;
+    for (int i = 0; i < a->nd; i++)
+        if (a->dim[i] != b->dim[i])
+            return false;
+    return true;
+}
+
+/* Dimension i, or 1 beyond the last axis (Caffe's legacy num/channels/height/width). */
+static inline int ot_dim(const struct ot_shape *s, int i)
+{
+    return i < s->nd ? s->dim[i] : 1;
+}
+
+static inline struct ot_shape ot_shape1(int a)
+{
+    return (struct ot_shape){ 1, { a } };
+}
+
+static inline struct ot_shape ot_shape2(int a, int b)
+{
+    return (struct ot_shape){ 2, { a, b } };
+}
+
+static inline struct ot_shape ot_shape4(int a, int b, int c, int d)
+{
+    return (struct ot_shape){ 4, { a, b, c, d } };
+}
+
+/* "64x3x28x28", "scalar" for no axes; returns buf. */
+enum { OT_SHAPE_TEXT = 96 };
+char *ot_shape_str(const struct ot_shape *s, char buf[OT_SHAPE_TEXT]);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * pool.h - the pool file: an SQLite mirror of the miner that anyone can open while training runs.
+ *
+ * One writer thread owns the only connection (WAL).  The sink's calls copy a change into a
+ * buffer and return; the writer coalesces rows by id and commits one transaction per flush_s
+ * seconds or flush_rows changed rows.  The trainer never waits for SQLite.  After kill -9 the
+ * file opens and passes PRAGMA integrity_check; at most the last second is missing.
+ *
+ * Schema and views: mining/schema.sql, documented in docs/mining.md.  PRAGMA user_version
+ * numbers the schema; older files are migrated after a backup, newer ones are refused.
+ *
+ * Ownership: ot_pool_open returns owned; ot_pool_close flushes, checkpoints, joins, frees.
+ * Threads: open, sink calls and close from the trainer's thread.
+ * Errors: OT_EBUSY (locked by another run, says by whom), OT_ECONFIG (newer schema, another data
+ *         set, network file system), OT_EDATA (corrupt), OT_ECREATE, OT_EIO.  A write error later
+ *         (disk full) stops the writer, not the training: ot_pool_ok() tells.
+ */
+#ifndef OT_MINING_POOL_H
+#define OT_MINING_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "mining/miner.h"
+
+struct ot_pool;
+
+struct ot_pool_conf {
+    const char *path;
+    const char *job;            /* config's name */
+    const char *config_text;    /* printed solver, stored with the run */
+    uint64_t seed;
+    int64_t iter_start;
+    const char *device;
+    const char *dataset;        /* path of the LMDB */
+    uint64_t dataset_entries, dataset_fingerprint;
+    const char *const *class_name; /* n_classes names, or NULL: numbers */
+    int n_classes;
+    float flush_s;
+    int flush_rows;
+    int64_t parent_run;         /* run that is resumed, 0: none */
+    /* key of sample `index`, thread-safe, into buf */
+    char *(*key)(void *ctx, uint32_t index, char *buf, size_t n);
+    void *key_ctx;
+};
+
+struct ot_pool *ot_pool_open(const struct ot_pool_conf *conf, struct ot_err *err);
+
+/* The sink to hand to ot_miner_new(); valid until ot_pool_close(). */
+const struct ot_mining_sink *ot_pool_sink(struct ot_pool *p);
+
+/* Per-iteration numbers (table iter_stat) and snapshots (table snapshot). */
+struct ot_pool_iter {
+    int64_t iter;
+    bool reinjected;
+    double loss, lr, ms;
+    int64_t pool_rows, admitted;
+    double admit_threshold;     /* NaN: none yet */
+};
+void ot_pool_iter(struct ot_pool *p, const struct ot_pool_iter *it);
+void ot_pool_snapshot(struct ot_pool *p, int64_t iter, const char *path, uint64_t model_hash);
+
+/* For a resumed run: the file's rows are replaced by the miner's (through `each`), events and
+ * re-injections after `iter` of the crashed run are marked superseded. */
+int ot_pool_reset(struct ot_pool *p, const struct ot_miner *m, int64_t iter, struct ot_err *err);
+
+int64_t ot_pool_run_id(const struct ot_pool *p);
+int ot_pool_ok(struct ot_pool *p, struct ot_err *err); /* 0, or the writer's first error */
+
+/* status: "ok", "failed", "interrupted".  Waits for the last commit. */
+int ot_pool_close(struct ot_pool *p, const char *status, int exit_code, int64_t iter_end,
+                  double loss_end, const char *metric_name, double metric_end,
+                  struct ot_err *err);
+
+#endif

@@ -1,0 +1,42 @@
+#include "tests/check.h"
+
+#include <ftw.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const char *ot_shared(const char *name)
+{
+    static char path[1024];
+    const char *top = getenv("OT_SHARED");
+
+    (void)snprintf(path, sizeof path, "%s/%s", top ? top : "../shared", name);
+    return access(path, R_OK) == 0 ? path : NULL;
+}
+
+static char tmp[64];
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void remove_tmp(void)
+{
+    (void)nftw(tmp, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *ot_tmpdir(void)
+{
+    if (!tmp[0]) {
+        (void)snprintf(tmp, sizeof tmp, "/tmp/ohemtrain-test-XXXXXX");
+        if (!mkdtemp(tmp)) {
+            (void)fprintf(stderr, "cannot create %s\n", tmp);
+            exit(1);
+        }
+        (void)atexit(remove_tmp);
+    }
+    return tmp;
+}
