@@ -23,7 +23,11 @@ struct ot_shape {
     int dim[OT_MAX_DIMS];
 };
 
-struct ot_format; /* a device's physical order of one shape; opaque outside the device */
+/* A device's physical order of one shape; the device's own fields follow these in memory. */
+struct ot_format {
+    size_t elems;     /* physical elements, padding included */
+    const char *name; /* for people: "nChw16c", "nhwc" */
+};
 
 struct ot_tensor {
     struct ot_shape shape;
