@@ -34,6 +34,7 @@ int ot_layer_param(struct ot_layer *l, const struct ot_shape *shape,
     p->decay_mult = spec && spec->has_decay_mult ? spec->decay_mult : 1.0f;
     p->need_grad = p->lr_mult != 0.0f;
     p->filler = filler;
+    p->owner = p->base = p;
     p->data.shape = p->grad.shape = *shape;
     p->data.elems = p->grad.elems = ot_count(shape);
     l->param[l->nparam++] = p;

@@ -23,7 +23,9 @@
  * `plan` it runs over physical elements in whatever format in[0] has (all inputs get in[0]'s).
  * With `plan` it looks at in[i]->data.fmt, says what it wants to read in l->in_fmt[i], and sets
  * out[i]->data.fmt and .elems; the net converts where they differ.  A blob's gradient has the
- * format of its data.
+ * format of its data.  For a parameter, plan sets l->param[i]->data.fmt and .elems (plain unless
+ * it does) to the format it wants to read values and write gradients in; the net converts when it
+ * loads, saves or shares.
  *
  * Ownership: the net owns blobs, params and the layer; a layer borrows them for the net's life.
  * Threads: all calls come from the thread that owns the net.
@@ -61,15 +63,16 @@ struct ot_param {
     bool need_grad;              /* false when frozen: lr_mult 0 */
     bool grad_zero;              /* the gradient is logically zero: the next writer overwrites */
     const Caffe__FillerParameter *filler; /* borrowed; NULL: zeros */
-    bool filled;
+    struct ot_param *owner;      /* itself, or the parameter it shares values with */
+    struct ot_param *base;       /* whose buffers these are: itself, or owner when formats agree */
 };
 
 /* 0 when the gradient must be overwritten, 1 when it must be added to; clears grad_zero. */
 static inline float ot_param_beta(struct ot_param *p)
 {
-    float beta = p->grad_zero ? 0.0f : 1.0f;
+    float beta = p->base->grad_zero ? 0.0f : 1.0f;
 
-    p->grad_zero = false;
+    p->base->grad_zero = false;
     return beta;
 }
 
