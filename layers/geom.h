@@ -86,6 +86,48 @@ struct ot_anchors {
     float box[OT_MAX_ANCHORS][4];
 };
 
+/* Anchor labels and targets over an (h, w) map; a total of h * w * anchors.a per image. */
+struct ot_anchor_target_geom {
+    int n, h, w;
+    int gts, gt_cols;   /* rows of gt_boxes per image; 5: x1, y1, x2, y2, class; 6: and weight */
+    struct ot_anchors anchors;
+    double border;      /* how far an anchor may stick out of the image */
+    double pos_overlap, neg_overlap;
+    bool clobber;       /* a low overlap wins over being some box's best anchor */
+    int batch, max_fg;  /* sampled anchors per image, foreground among them */
+    double pos_weight;  /* share of the positives in the outside weights; < 0: uniform */
+    float inside[4];
+    uint64_t seed;
+};
+
+struct ot_proposal_geom {
+    int n, h, w;
+    struct ot_anchors anchors;
+    int pre, post;      /* boxes before NMS (0: all), rows per image after it */
+    float nms_thresh;
+    float min_size;     /* in pixels of the original image */
+};
+
+struct ot_proposal_target_geom {
+    int n, rois;        /* images, rows of rois (of all images) */
+    int gts, gt_cols;   /* as above */
+    int booked;         /* rows of booked RoIs per image, 0: none */
+    int classes;        /* background included */
+    int batch, max_fg;  /* rows per image, foreground among them */
+    int min_fg;         /* places that booked background never takes from the foreground */
+    double fg_thresh, bg_hi, bg_lo;
+    bool append_gt;
+    float mean[4], std[4], inside[4];
+    uint64_t seed;
+};
+
+struct ot_detection_geom {
+    int n, rois, classes;
+    float score_thresh, nms_thresh;
+    int max_per_image;  /* rows of the output per image */
+    float mean[4], std[4];
+};
+
 /* A row of a solver update: one parameter. */
 struct ot_update_seg {
     float *w, *g, *h;   /* value, gradient, history */
