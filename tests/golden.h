@@ -18,13 +18,13 @@
 #include "layers/tensor.h"
 
 #define OT_GOLDEN_TIMES 4.0
-#define OT_GOLDEN_EPS 1e-6
+#define OT_GOLDEN_EPS   1e-6
 
 enum { OT_GOLDEN_BLOBS = 64 };
 
 struct ot_golden_blob {
     char name[64];
-    bool given;              /* ROLE in; otherwise expected */
+    bool given; /* ROLE in; otherwise expected */
     struct ot_shape shape;
     size_t n;
     float *v;                /* float32, or the bytes of int32 for :i32 */

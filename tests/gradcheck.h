@@ -16,9 +16,9 @@
 #include "tests/mininet.h"
 
 struct ot_gradcheck {
-    double step;    /* 0: 2^-7 */
-    double tol;     /* 0: 1e-3 */
-    size_t limit;   /* elements of each array; 0: 200 */
+    double step;  /* 0: 2^-7 */
+    double tol;   /* 0: 1e-3 */
+    size_t limit; /* elements of each array; 0: 200 */
     bool has_kink;
     double kink, margin;
     unsigned skip_in; /* bit i: do not perturb input i (labels) */

@@ -24,15 +24,15 @@
 
 struct ot_mini_spec {
     const char *text;
-    const char *file;                /* name in messages; NULL: "mini.prototxt" */
-    Caffe__Phase phase;              /* TRAIN is 0 */
-    int n_in;                        /* 0: shapes from the Input layers */
+    const char *file;   /* name in messages; NULL: "mini.prototxt" */
+    Caffe__Phase phase; /* TRAIN is 0 */
+    int n_in;           /* 0: shapes from the Input layers */
     struct ot_shape in[OT_MAX_IO];
     const struct ot_format *in_fmt[OT_MAX_IO]; /* what the producers would leave; NULL: plain */
-    unsigned no_grad;                /* bit i: nobody wants the gradient of input i */
+    unsigned no_grad;                          /* bit i: nobody wants the gradient of input i */
     bool fused_relu;
     uint64_t seed;
-    struct ot_feed_door *door;       /* for data layers */
+    struct ot_feed_door *door; /* for data layers */
 };
 
 struct ot_mini_array {
