@@ -61,8 +61,8 @@ void ot_dev_close(struct ot_dev *dev); /* NULL is fine */
 int ot_dev_ok(struct ot_dev *dev, struct ot_err *err);
 
 /* The one way for a kernel to fail. */
-#define ot_dev_fail(dev, code, ...) \
-    ((dev)->latch.code == OT_OK ? (void)ot_fail(&(dev)->latch, (code), __VA_ARGS__) : (void)0)
+#define ot_dev_fail(dev, code_, ...) \
+    ((dev)->latch.code == OT_OK ? (void)ot_fail(&(dev)->latch, (code_), __VA_ARGS__) : (void)0)
 
 /* The doors of the two devices; ot_dev_open() calls them. */
 struct ot_dev *ot_cpu_open(int threads, struct ot_err *err);
