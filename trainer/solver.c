@@ -1,0 +1,200 @@
+/* solver.c - see solver.h; formulas from Caffe's sgd_solver.cpp as caffe.proto documents them. */
+#include "trainer/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum policy { FIXED, STEP, EXP, INV, MULTISTEP, POLY, SIGMOID, N_POLICY };
+
+static const char *const policy_name[N_POLICY] = { "fixed",     "step", "exp",    "inv",
+                                                   "multistep", "poly", "sigmoid" };
+
+static enum policy policy_of(const Caffe__SolverParameter *p)
+{
+    for (int i = 0; i < N_POLICY; i++)
+        if (p->lr_policy && !strcmp(p->lr_policy, policy_name[i]))
+            return (enum policy)i;
+    return N_POLICY;
+}
+
+static int need(const struct ot_config *c, bool has, const char *field, struct ot_err *err)
+{
+    if (has)
+        return 0;
+    return ot_fail_at(err, ot_doc_loc(c->doc, c->solver, "lr_policy"), OT_ECONFIG,
+                      "lr_policy \"%s\" needs %s", c->solver->lr_policy, field);
+}
+
+static int check_policy(const struct ot_config *c, struct ot_err *err)
+{
+    const Caffe__SolverParameter *p = c->solver;
+    enum policy k = policy_of(p);
+
+    if (k == N_POLICY)
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "lr_policy"), OT_ECONFIG,
+                          "lr_policy: must be fixed, step, exp, inv, multistep, poly or sigmoid, "
+                          "got \"%s\"",
+                          p->lr_policy ? p->lr_policy : "");
+    if (need(c, p->has_base_lr, "base_lr", err) < 0)
+        return err->code;
+    if ((k == STEP || k == SIGMOID) && need(c, p->has_stepsize && p->stepsize > 0,
+                                            "stepsize > 0", err) < 0)
+        return err->code;
+    if ((k == STEP || k == EXP || k == INV || k == MULTISTEP || k == SIGMOID) &&
+        need(c, p->has_gamma, "gamma", err) < 0)
+        return err->code;
+    if ((k == INV || k == POLY) && need(c, p->has_power, "power", err) < 0)
+        return err->code;
+    if (k == POLY && need(c, p->max_iter > 0, "max_iter > 0", err) < 0)
+        return err->code;
+    return 0;
+}
+
+static int check_type(const struct ot_config *c, struct ot_err *err)
+{
+    const Caffe__SolverParameter *p = c->solver;
+    const char *reg = p->regularization_type;
+
+    if (p->has_solver_type && p->solver_type != CAFFE__SOLVER_PARAMETER__SOLVER_TYPE__SGD)
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "solver_type"), OT_ECONFIG,
+                          "solver_type: only SGD is supported, got %d", (int)p->solver_type);
+    if (p->type && strcmp(p->type, "SGD") != 0)
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "type"), OT_ECONFIG,
+                          "type: only \"SGD\" is supported, got \"%s\"", p->type);
+    if (reg && strcmp(reg, "L2") != 0 && strcmp(reg, "L1") != 0)
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "regularization_type"), OT_ECONFIG,
+                          "regularization_type: must be \"L2\" or \"L1\", got \"%s\"", reg);
+    return 0;
+}
+
+struct ot_solver *ot_solver_new(const struct ot_config *config, struct ot_net *net,
+                                struct ot_err *err)
+{
+    struct ot_solver *s;
+
+    if (check_type(config, err) < 0 || check_policy(config, err) < 0)
+        return NULL;
+    s = ot_alloc(1, sizeof *s, err);
+    if (!s)
+        return NULL;
+    s->config = config;
+    s->param = config->solver;
+    s->net = net;
+    s->seg = ot_alloc(net->nlearn + 1, sizeof *s->seg, err);
+    s->dev_norm = s->seg ? net->env.dev->ops->alloc(net->env.dev, sizeof(double), err) : NULL;
+    if (!s->dev_norm) {
+        ot_solver_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void ot_solver_free(struct ot_solver *s)
+{
+    if (!s)
+        return;
+    if (s->dev_norm)
+        s->net->env.dev->ops->free(s->net->env.dev, s->dev_norm);
+    ot_free(s->seg);
+    ot_free(s);
+}
+
+double ot_solver_lr(struct ot_solver *s)
+{
+    const Caffe__SolverParameter *p = s->param;
+    double b = (double)p->base_lr, g = (double)p->gamma, it = (double)s->iter, lr = b;
+
+    switch (policy_of(p)) {
+    case FIXED:
+    case N_POLICY:
+        break;
+    case STEP:
+        lr = b * pow(g, floor(it / p->stepsize));
+        break;
+    case EXP:
+        lr = b * pow(g, it);
+        break;
+    case INV:
+        lr = b * pow(1.0 + g * it, -(double)p->power);
+        break;
+    case MULTISTEP: /* at most one step an iteration, as Caffe */
+        if ((size_t)s->current_step < p->n_stepvalue && s->iter >= p->stepvalue[s->current_step])
+            s->current_step++;
+        lr = b * pow(g, s->current_step);
+        break;
+    case POLY:
+        lr = b * pow(1.0 - it / p->max_iter, (double)p->power);
+        break;
+    case SIGMOID:
+        lr = b / (1.0 + exp(-g * (it - p->stepsize)));
+        break;
+    }
+    if (p->warmup_iter > 0 && it < (double)p->warmup_iter)
+        lr *= (it + 1) / (double)p->warmup_iter;
+    return lr;
+}
+
+/* Every parameter takes part: one that no pass reached has gradient zero, and still decays. */
+static int zero_unreached(struct ot_net *net)
+{
+    struct ot_dev *dev = net->env.dev;
+
+    for (size_t k = 0; k < net->nlearn; k++) {
+        struct ot_param *p = net->learn[k];
+
+        if (p->need_grad && p->grad_zero) {
+            dev->k->fill(dev, p->grad.elems, 0.0f, p->grad.data);
+            p->grad_zero = false;
+        }
+    }
+    return 0;
+}
+
+static double clip_scale(struct ot_solver *s)
+{
+    struct ot_dev *dev = s->net->env.dev;
+    double sum = 0, zero = 0, norm;
+
+    if (s->param->clip_gradients < 0)
+        return 1.0;
+    dev->ops->upload(dev, s->dev_norm, &zero, sizeof zero);
+    for (size_t k = 0; k < s->net->nlearn; k++)
+        if (s->net->learn[k]->need_grad)
+            dev->k->sumsq(dev, s->net->learn[k]->grad.elems, s->net->learn[k]->grad.data,
+                          s->dev_norm);
+    dev->ops->download(dev, &sum, s->dev_norm, sizeof sum);
+    norm = sqrt(sum);
+    return norm > (double)s->param->clip_gradients ? (double)s->param->clip_gradients / norm : 1.0;
+}
+
+int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
+{
+    struct ot_net *net = s->net;
+    struct ot_dev *dev = net->env.dev;
+    const char *reg = s->param->regularization_type;
+    double scale;
+    int n = 0;
+
+    (void)zero_unreached(net);
+    scale = clip_scale(s) / s->param->iter_size;
+    for (size_t k = 0; k < net->nlearn; k++) {
+        struct ot_param *p = net->learn[k];
+
+        if (!p->need_grad)
+            continue;
+        s->seg[n++] = (struct ot_update_seg){ .w = p->data.data,
+                                              .g = p->grad.data,
+                                              .h = p->hist[0],
+                                              .n = p->data.elems,
+                                              .lr = (float)lr * p->lr_mult,
+                                              .decay = s->param->weight_decay * p->decay_mult };
+    }
+    dev->k->sgd_update(dev, s->seg, n, (float)scale, s->param->momentum,
+                       reg && !strcmp(reg, "L1"));
+    ot_net_zero_grads(net);
+    ot_net_params_changed(net);
+    s->iter++;
+    return ot_dev_ok(dev, err);
+}
