@@ -59,7 +59,7 @@ static int data_file(const char *path, struct stat *st, unsigned *flags, struct 
         return ot_fail_sys(err, OT_OK, errno, "LMDB '%s': cannot open", path);
     *flags = MDB_NOSUBDIR;
     if (S_ISDIR(st->st_mode)) {
-        *flags = 0;
+        *flags = st->st_mode & 0222 ? 0 : MDB_NOLOCK; /* read-only, even where root could write */
         if ((size_t)snprintf(file, sizeof file, "%s/data.mdb", path) >= sizeof file)
             return ot_fail(err, OT_ENOINPUT, "LMDB '%s': path too long, got %zu bytes", path,
                            strlen(path));

@@ -1,7 +1,7 @@
 /*
  * image.h - pictures: decode, encode, resize, draw.
  *
- * An image is height x width x channels bytes, interleaved, BGR (Caffe's order) or grey.
+ * An image begins as { 0 }; it is height x width x channels bytes, interleaved, BGR (Caffe's order) or grey.
  * Decoding is libjpeg-turbo and libpng; the format is told by the first bytes.
  *
  * Ownership: pixels are owned by the image; ot_image_release() frees; functions that fill an
@@ -22,9 +22,10 @@ struct ot_image {
     int width, height, channels; /* channels 1 or 3 */
     unsigned char *pixel;
     size_t cap;
+    void *jpeg; /* the decoder, kept from picture to picture */
 };
 
-enum { OT_IMAGE_MAX_SIDE = 32768 };
+enum { OT_IMAGE_MAX_SIDE = 32768, OT_IMAGE_MAX_PIXELS = 1 << 28 };
 
 int ot_image_alloc(struct ot_image *im, int width, int height, int channels, struct ot_err *err);
 void ot_image_release(struct ot_image *im);
