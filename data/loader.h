@@ -94,6 +94,7 @@ uint64_t ot_loader_position(const struct ot_loader *l);
 /* Throws prefetched batches away and goes on from there. */
 int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err);
 
+const char *ot_loader_source(const struct ot_loader *l);         /* as opened */
 size_t ot_loader_count(const struct ot_loader *l);              /* records */
 uint64_t ot_loader_fingerprint(const struct ot_loader *l);      /* of the key list */
 /* The key of record `index` into buf (escaped when not printable); returns buf. */

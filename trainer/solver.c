@@ -137,7 +137,7 @@ double ot_solver_lr(struct ot_solver *s)
 }
 
 /* Every parameter takes part: one that no pass reached has gradient zero, and still decays. */
-static int zero_unreached(struct ot_net *net)
+static void zero_unreached(struct ot_net *net)
 {
     struct ot_dev *dev = net->env.dev;
 
@@ -149,7 +149,6 @@ static int zero_unreached(struct ot_net *net)
             p->grad_zero = false;
         }
     }
-    return 0;
 }
 
 static double clip_scale(struct ot_solver *s)
@@ -177,7 +176,7 @@ int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
     double scale;
     int n = 0;
 
-    (void)zero_unreached(net);
+    zero_unreached(net);
     scale = clip_scale(s) / s->param->iter_size;
     for (size_t k = 0; k < net->nlearn; k++) {
         struct ot_param *p = net->learn[k];

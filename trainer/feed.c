@@ -1,0 +1,287 @@
+/* feed.c - see feed.h. */
+#include "trainer/feed.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "layers/layer.h"
+
+enum { MAX_FEEDS = 8 };
+
+struct one {                       /* of one data layer */
+    struct ot_feed feed;
+    struct ot_feeds *all;
+    struct ot_loader *loader;
+    struct ot_batch *batch;        /* current; NULL before the first */
+    bool detection;
+    int peek_c, peek_h, peek_w, batch_size;
+    float *extra;                  /* owned: weights (N) or booked rows (N, K, 5) */
+    size_t extra_cap;
+};
+
+struct ot_feeds {
+    struct ot_config *config;
+    const struct ot_net_source *net;
+    struct ot_feed_door door;
+    struct one one[MAX_FEEDS];
+    int n;
+    struct ot_feed_hints hints;
+    int max_booked;
+};
+
+/* ---- what a data layer asks ------------------------------------------------------------------- */
+
+static int rows(const struct one *o)
+{
+    return o->batch ? o->batch->n : o->batch_size;
+}
+
+static int shape(void *ctx, int top, struct ot_shape *s, struct ot_err *err)
+{
+    const struct one *o = ctx;
+    int n = rows(o), k = o->all->max_booked > 0 ? o->all->max_booked : 1;
+
+    if (top == 0)
+        *s = o->batch ? ot_shape4(n, o->batch->channels, o->batch->height, o->batch->width)
+                      : ot_shape4(n, o->peek_c, o->peek_h, o->peek_w);
+    else if (!o->detection && top <= 2)
+        *s = ot_shape1(n);
+    else if (o->detection && top == 1)
+        *s = ot_shape2(n, 3);
+    else if (o->detection && top == 2)
+        *s = (struct ot_shape){ 3, { n, ot_loader_max_boxes(o->loader), 6 } };
+    else if (o->detection && top == 3)
+        *s = (struct ot_shape){ 3, { n, k, 5 } };
+    else
+        return ot_fail(err, OT_ECONFIG, "the data has no top %d", top);
+    return 0;
+}
+
+static const float *image_weights(struct one *o)
+{
+    const struct ot_feed_hints *h = &o->all->hints;
+
+    for (int i = 0; i < o->batch->n; i++)
+        o->extra[i] = h->image_weight ? h->image_weight(h->ctx, o->batch->sample[i].index) : 1.0f;
+    return o->extra;
+}
+
+/* Fractions of the un-augmented image to inclusive corners in pixels of the blob. */
+static void place_box(const struct ot_sample_info *s, const float frac[5], float *row)
+{
+    float w = (float)s->in_width, h = (float)s->in_height;
+    float x0 = s->flip ? 1.0f - frac[2] : frac[0], x1 = s->flip ? 1.0f - frac[0] : frac[2];
+
+    row[0] = x0 * w;
+    row[1] = frac[1] * h;
+    row[2] = x1 * w - 1.0f;
+    row[3] = frac[3] * h - 1.0f;
+    row[4] = frac[4];
+}
+
+static const float *booked_rows(struct one *o)
+{
+    const struct ot_feed_hints *h = &o->all->hints;
+    int k = o->all->max_booked > 0 ? o->all->max_booked : 1;
+    float frac[256][5];
+
+    memset(o->extra, 0, (size_t)(o->batch->n * k) * 5 * sizeof *o->extra);
+    for (int i = 0; h->booked && o->all->max_booked > 0 && i < o->batch->n; i++) {
+        const struct ot_sample_info *s = &o->batch->sample[i];
+        int n = h->booked(h->ctx, s->index, o->batch->fetched, frac, k < 256 ? k : 256);
+
+        for (int j = 0; j < n; j++)
+            place_box(s, frac[j], o->extra + ((size_t)(i * k) + (size_t)j) * 5);
+    }
+    return o->extra;
+}
+
+static const float *weighted_boxes(struct one *o)
+{
+    const struct ot_feed_hints *h = &o->all->hints;
+    size_t g = (size_t)ot_loader_max_boxes(o->loader);
+
+    for (int i = 0; h->box_weight && i < o->batch->n; i++)
+        for (int j = 0; j < o->batch->sample[i].n_boxes; j++)
+            o->batch->gt[((size_t)i * g + (size_t)j) * 6 + 5] =
+                h->box_weight(h->ctx, o->batch->sample[i].index, j);
+    return o->batch->gt;
+}
+
+static const float *values(void *ctx, int top, struct ot_err *err)
+{
+    struct one *o = ctx;
+
+    if (!o->batch) {
+        (void)ot_fail(err, OT_EDATA, "no batch has been read yet");
+        return NULL;
+    }
+    if (top == 0)
+        return o->batch->data;
+    if (!o->detection)
+        return top == 1 ? o->batch->label : image_weights(o);
+    return top == 1 ? o->batch->im_info : top == 2 ? weighted_boxes(o) : booked_rows(o);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
+                       struct ot_err *err)
+{
+    const Caffe__LayerParameter *p = l->conf;
+    const Caffe__DataParameter *d = p->data_param;
+    struct ot_loader_conf c = { .detection = o->detection,
+                                .train = f->net->phase == CAFFE__PHASE__TRAIN,
+                                .threads = f->config->solver->data_threads,
+                                .seed = f->config->seed,
+                                .transform = p->transform_param,
+                                .det = p->detection_data_param };
+
+    if (!d || !d->source || !d->source[0])
+        return ot_layer_fail(l, err, p, "data_param", OT_ECONFIG, "data_param.source is missing");
+    if (d->has_backend && d->backend != CAFFE__DATA_PARAMETER__DB__LMDB)
+        return ot_layer_fail(l, err, d, "backend", OT_ECONFIG,
+                             "backend: only LMDB is supported, got LEVELDB");
+    if (d->batch_size == 0 || d->batch_size > 1u << 20)
+        return ot_layer_fail(l, err, d, "batch_size", OT_ECONFIG,
+                             "batch_size: must be in [1, 1048576], got %u", d->batch_size);
+    c.source = ot_config_path(f->config, d->source, ot_doc_file(f->net->doc), err);
+    if (!c.source)
+        return ot_layer_blame(l, err, d, "source");
+    c.batch_size = o->batch_size = (int)d->batch_size;
+    c.prefetch = d->prefetch ? (int)d->prefetch : 4;
+    c.shuffle = d->shuffle;
+    c.base_dir = "";
+    o->loader = ot_loader_open(&c, err);
+    if (!o->loader ||
+        ot_loader_peek(o->loader, &o->peek_c, &o->peek_h, &o->peek_w, err) < 0)
+        return ot_layer_blame(l, err, d, "source");
+    return 0;
+}
+
+static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed,
+                     struct ot_err *err)
+{
+    struct ot_feeds *f = ctx;
+    struct one *o = &f->one[f->n];
+    size_t k = (size_t)(f->max_booked > 0 ? f->max_booked : 1);
+
+    if (f->n == MAX_FEEDS)
+        return ot_fail(err, OT_ECONFIG, "more than %d data layers", (int)MAX_FEEDS);
+    f->n++;
+    o->all = f;
+    o->detection = !strcmp(l->ops->type, "DetectionData");
+    o->feed = (struct ot_feed){ .ctx = o, .shape = shape, .values = values };
+    if (open_loader(f, o, l, err) < 0)
+        return err->code;
+    if (ot_grow(&o->extra, &o->extra_cap, (size_t)o->batch_size * k * 5, sizeof *o->extra, err) < 0)
+        return err->code;
+    *feed = &o->feed;
+    return 0;
+}
+
+struct ot_feeds *ot_feeds_new(struct ot_config *config, const struct ot_net_source *net,
+                              struct ot_err *err)
+{
+    struct ot_feeds *f = ot_alloc(1, sizeof *f, err);
+
+    if (!f)
+        return NULL;
+    f->config = config;
+    f->net = net;
+    f->door = (struct ot_feed_door){ .ctx = f, .open = open_feed };
+    return f;
+}
+
+void ot_feeds_free(struct ot_feeds *f)
+{
+    if (!f)
+        return;
+    for (int i = 0; i < f->n; i++) {
+        if (f->one[i].batch)
+            ot_loader_done(f->one[i].loader, f->one[i].batch);
+        ot_loader_close(f->one[i].loader);
+        ot_free(f->one[i].extra);
+    }
+    ot_free(f);
+}
+
+struct ot_feed_door *ot_feeds_door(struct ot_feeds *f)
+{
+    return &f->door;
+}
+
+void ot_feeds_set_hints(struct ot_feeds *f, const struct ot_feed_hints *hints, int max_booked)
+{
+    f->hints = *hints;
+    f->max_booked = max_booked;
+}
+
+/* ---- running --------------------------------------------------------------------------------------- */
+
+int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t ordinal,
+                  struct ot_err *err)
+{
+    for (int i = 0; i < f->n; i++) {
+        struct one *o = &f->one[i];
+        size_t k = (size_t)(f->max_booked > 0 ? f->max_booked : 1);
+        int rc;
+
+        if (o->batch)
+            ot_loader_done(o->loader, o->batch);
+        o->batch = NULL;
+        if (i == 0 && sample)
+            rc = ot_loader_fetch(o->loader, sample, n, ordinal, &o->batch, err);
+        else
+            rc = ot_loader_next(o->loader, &o->batch, err);
+        if (rc == 0)
+            rc = ot_grow(&o->extra, &o->extra_cap, (size_t)o->batch->n * k * 5, sizeof *o->extra,
+                         err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+const struct ot_batch *ot_feeds_batch(const struct ot_feeds *f)
+{
+    return f->n ? f->one[0].batch : NULL;
+}
+
+struct ot_loader *ot_feeds_loader(const struct ot_feeds *f)
+{
+    return f->n ? f->one[0].loader : NULL;
+}
+
+int ot_feeds_batch_size(const struct ot_feeds *f)
+{
+    return f->n ? f->one[0].batch_size : 0;
+}
+
+uint64_t ot_feeds_position(const struct ot_feeds *f)
+{
+    return f->n ? ot_loader_position(f->one[0].loader) : 0;
+}
+
+int ot_feeds_seek(struct ot_feeds *f, uint64_t position, struct ot_err *err)
+{
+    for (int i = 0; i < f->n; i++) {
+        struct one *o = &f->one[i];
+
+        if (o->batch)
+            ot_loader_done(o->loader, o->batch);
+        o->batch = NULL;
+        if (ot_loader_seek(o->loader, position, err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
+double ot_feeds_wait_s(const struct ot_feeds *f)
+{
+    double s = 0;
+
+    for (int i = 0; i < f->n; i++)
+        s += ot_loader_wait_s(f->one[i].loader);
+    return s;
+}

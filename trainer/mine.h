@@ -1,0 +1,58 @@
+/*
+ * mine.h - between the net and the miner: who each loss is about, and what comes back.
+ *
+ * After forward, ot_mine_read() copies labels, probabilities and instance losses to the host and
+ * names each instance (sample ordinal, kind, slot, box in the un-augmented image).  The miner
+ * gets them one iteration later: a GPU's copy arrives with that lag, and the CPU keeps to it, so
+ * that both devices make the same decisions.
+ *
+ * Ownership: ot_mine_new returns owned; it owns miner and pool.
+ * Threads: the trainer's.
+ */
+#ifndef OT_TRAINER_MINE_H
+#define OT_TRAINER_MINE_H
+
+#include "mining/miner.h"
+#include "mining/pool.h"
+#include "trainer/config.h"
+#include "trainer/feed.h"
+#include "trainer/net.h"
+
+struct ot_mine;
+
+/* Needs config->solver->mining.  Call after the feeds are made and before the net is built:
+ * gives the feeds their hints. */
+struct ot_mine *ot_mine_new(struct ot_config *config, struct ot_feeds *feeds, struct ot_err *err);
+void ot_mine_free(struct ot_mine *m);
+
+/* Finds the loss layer and its blobs in the built net, before it is planned, and makes the miner. */
+int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
+
+/* Opens the pool file in the run folder; a miner without one works too (tests, --check). */
+int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
+                      struct ot_err *err);
+
+/* The samples of iteration `iter` when it is a re-injection (borrowed), else 0. */
+int ot_mine_next(struct ot_mine *m, int64_t iter, const uint32_t **sample);
+
+/* After forward: reads this iteration's losses, hands the miner those of the one before. */
+int ot_mine_read(struct ot_mine *m, int64_t iter, bool reinjected, struct ot_err *err);
+
+/* After the update: per-iteration numbers for the pool file. */
+void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss, double lr,
+                  double ms);
+
+struct ot_miner_counts ot_mine_counts(const struct ot_mine *m);
+int ot_mine_batch(const struct ot_mine *m);    /* samples of a re-injected batch */
+struct ot_pool *ot_mine_pool(struct ot_mine *m);
+
+/* Miner and lagging losses as bytes for a snapshot, and back. */
+int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err);
+int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter,
+                    struct ot_err *err);
+
+/* Closes the pool file with the run's end. */
+int ot_mine_close(struct ot_mine *m, const char *status, int exit_code, int64_t iter, double loss,
+                  const char *metric, double value, struct ot_err *err);
+
+#endif
