@@ -1,0 +1,52 @@
+/* device.c - opens a device by name, and hands over what its kernels latched. */
+#include "layers/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct ot_dev *open_auto(int threads, struct ot_err *err)
+{
+    struct ot_err none = OT_ERR_INIT;
+    struct ot_dev *dev = ot_cuda_open(0, &none);
+
+    return dev ? dev : ot_cpu_open(threads, err);
+}
+
+struct ot_dev *ot_dev_open(const char *name, int threads, struct ot_err *err)
+{
+    char *end = NULL;
+    long index;
+
+    if (!strcmp(name, "cpu"))
+        return ot_cpu_open(threads, err);
+    if (!strcmp(name, "auto"))
+        return open_auto(threads, err);
+    if (!strcmp(name, "cuda"))
+        return ot_cuda_open(0, err);
+    if (!strncmp(name, "cuda:", 5)) {
+        index = strtol(name + 5, &end, 10);
+        if (end != name + 5 && !*end && index >= 0 && index < 1024)
+            return ot_cuda_open((int)index, err);
+    }
+    (void)ot_fail(err, OT_EUSAGE,
+                  "device: must be \"cpu\", \"cuda\", \"cuda:N\" or \"auto\", got \"%s\"", name);
+    return NULL;
+}
+
+void ot_dev_close(struct ot_dev *dev)
+{
+    if (dev)
+        dev->ops->close(dev);
+}
+
+int ot_dev_ok(struct ot_dev *dev, struct ot_err *err)
+{
+    int code = dev->latch.code;
+
+    if (code == OT_OK)
+        return 0;
+    *err = dev->latch;
+    dev->latch = (struct ot_err)OT_ERR_INIT;
+    return code;
+}

@@ -1,0 +1,163 @@
+/* mem_cpu.c - kernels that move and combine memory, and the update of the parameters. */
+#include <math.h>
+#include <string.h>
+
+#include "layers/cpu_i.h"
+
+void ot_cpu_fill(struct ot_dev *dev, size_t n, float v, float *y)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++)
+        y[i] = v;
+}
+
+void ot_cpu_copy(struct ot_dev *dev, size_t n, const float *x, float *y)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i];
+}
+
+void ot_cpu_axpby(struct ot_dev *dev, size_t n, float a, const float *x, float b, float *y)
+{
+    (void)dev;
+    if (b == 0.0f) { /* y may be anything, NaN included */
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+        for (size_t i = 0; i < n; i++)
+            y[i] = a * x[i];
+        return;
+    }
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++)
+        y[i] = a * x[i] + b * y[i];
+}
+
+void ot_cpu_copy2d(struct ot_dev *dev, size_t rows, size_t cols, const float *x, size_t xld,
+                   float beta, float *y, size_t yld)
+{
+    (void)dev;
+#pragma omp parallel for if (rows * cols > OT_CPU_GRAIN) schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        const float *from = x + r * xld;
+        float *to = y + r * yld;
+
+        if (beta == 0.0f)
+            memcpy(to, from, cols * sizeof *to);
+        else
+            for (size_t i = 0; i < cols; i++)
+                to[i] = from[i] + beta * to[i];
+    }
+}
+
+static struct ot_prim *find_reorder(struct ot_dev *dev, const dnnl_memory_desc_t *from,
+                                    const dnnl_memory_desc_t *to)
+{
+    struct ot_cpu *cpu = ot_cpu_of(dev);
+    struct ot_cpu_reorder *r;
+
+    for (int i = 0; i < OT_REORDERS; i++) {
+        r = &cpu->reorder[i];
+        if (r->prim.prim && dnnl_memory_desc_equal(&r->from, from) &&
+            dnnl_memory_desc_equal(&r->to, to))
+            return &r->prim;
+    }
+    r = &cpu->reorder[cpu->next_reorder++ % OT_REORDERS];
+    ot_prim_free(&r->prim);
+    r->from = *from;
+    r->to = *to;
+    return ot_prim_reorder(dev, &r->prim, from, to, false) ? NULL : &r->prim;
+}
+
+/* A plain tensor has the axes of the format it is converted from or to: a (oc, c/g, kh, kw) weight
+ * is (g, oc/g, c/g, kh, kw) to oneDNN, in the same order. */
+void ot_cpu_reorder(struct ot_dev *dev, const struct ot_tensor *x, const struct ot_tensor *y)
+{
+    const struct ot_format *some = x->fmt ? x->fmt : y->fmt;
+    void *ptr[2] = { x->data, y->data };
+    dnnl_memory_desc_t from, to;
+    struct ot_prim *p;
+
+    if (x->fmt == y->fmt) {
+        ot_cpu_copy(dev, x->elems, x->data, y->data);
+        return;
+    }
+    ot_md_of(&from, x->fmt, ot_format_md(some)->ndims, ot_format_md(some)->dims);
+    ot_md_of(&to, y->fmt, ot_format_md(some)->ndims, ot_format_md(some)->dims);
+    p = find_reorder(dev, &from, &to);
+    if (p)
+        ot_prim_run(dev, p, ptr, NULL);
+}
+
+void ot_cpu_sumsq(struct ot_dev *dev, size_t n, const float *x, double *sum)
+{
+    /* Fixed blocks, added in order: the same sum for any number of threads. */
+    enum { BLOCKS = 64 };
+
+    double part[BLOCKS] = { 0 };
+    size_t step = n / BLOCKS + 1;
+
+    (void)dev;
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t b = 0; b < BLOCKS; b++) {
+        size_t end = (b + 1) * step < n ? (b + 1) * step : n;
+        double s = 0;
+
+#pragma omp simd reduction(+ : s)
+        for (size_t i = b * step; i < end; i++)
+            s += (double)x[i] * (double)x[i];
+        part[b] = s;
+    }
+    for (int b = 0; b < BLOCKS; b++)
+        *sum += part[b];
+}
+
+void ot_cpu_plan_free(struct ot_dev *dev, struct ot_plan *plan)
+{
+    (void)dev;
+    if (plan)
+        plan->free(plan);
+}
+
+static void update_l2(const struct ot_update_seg *s, float scale, float momentum)
+{
+    float *w = s->w, *g = s->g, *h = s->h;
+    float lr = s->lr, decay = s->decay;
+
+#pragma omp parallel for simd if (s->n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < s->n; i++) {
+        float d = g[i] * scale + decay * w[i], v = momentum * h[i] + lr * d;
+
+        g[i] = d;
+        h[i] = v;
+        w[i] -= v;
+    }
+}
+
+static void update_l1(const struct ot_update_seg *s, float scale, float momentum)
+{
+    float *w = s->w, *g = s->g, *h = s->h;
+    float lr = s->lr, decay = s->decay;
+
+#pragma omp parallel for simd if (s->n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < s->n; i++) {
+        float sign = (float)((w[i] > 0.0f) - (w[i] < 0.0f));
+        float d = g[i] * scale + decay * sign, v = momentum * h[i] + lr * d;
+
+        g[i] = d;
+        h[i] = v;
+        w[i] -= v;
+    }
+}
+
+void ot_cpu_sgd_update(struct ot_dev *dev, const struct ot_update_seg *host_segs, int nseg,
+                       float scale, float momentum, bool l1)
+{
+    (void)dev;
+    for (int i = 0; i < nseg; i++)
+        if (l1)
+            update_l1(&host_segs[i], scale, momentum);
+        else
+            update_l2(&host_segs[i], scale, momentum);
+}

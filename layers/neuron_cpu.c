@@ -1,0 +1,101 @@
+/* neuron_cpu.c - element by element: ReLU, dropout, eltwise products and maxima. */
+#include "base/rng.h"
+#include "layers/cpu_i.h"
+
+/* NaN passes through, as in Caffe: a net that diverges must show it. */
+void ot_cpu_relu_fwd(struct ot_dev *dev, size_t n, float slope, const float *x, float *y)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i];
+
+        y[i] = v < 0.0f ? v * slope : v;
+    }
+}
+
+void ot_cpu_relu_bwd(struct ot_dev *dev, size_t n, float slope, const float *y, const float *dy,
+                     float *dx)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float d = dy[i];
+
+        dx[i] = y[i] > 0.0f ? d : d * slope;
+    }
+}
+
+void ot_cpu_dropout(struct ot_dev *dev, size_t n, float ratio, float scale, uint64_t seed,
+                    uint64_t iter, uint64_t stream, const float *x, float *y)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN / 16) schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float u = ot_rng_unit(seed, OT_RNG_DROPOUT, iter, stream << 40 | i), v = x[i] * scale;
+
+        y[i] = u >= ratio ? v : 0.0f;
+    }
+}
+
+void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x, float *y)
+{
+    (void)dev;
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float v = x[0][i];
+
+        for (int j = 1; j < k; j++)
+            v *= x[j][i];
+        y[i] = v;
+    }
+}
+
+void ot_cpu_eltwise_prod_bwd(struct ot_dev *dev, size_t n, int k, const float *const *x, int i,
+                             bool stable, const float *y, const float *dy, float *dx)
+{
+    (void)dev;
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t e = 0; e < n; e++) {
+        float v = 1.0f;
+
+        if (stable) {
+            for (int j = 0; j < k; j++)
+                v *= j == i ? 1.0f : x[j][e];
+        } else {
+            v = y[e] / x[i][e];
+        }
+        dx[e] = v * dy[e];
+    }
+}
+
+void ot_cpu_eltwise_max_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x,
+                            int32_t *mask, float *y)
+{
+    (void)dev;
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t i = 0; i < n; i++) {
+        float best = x[0][i];
+        int32_t at = 0;
+
+        for (int j = 1; j < k; j++)
+            if (x[j][i] > best) {
+                best = x[j][i];
+                at = j;
+            }
+        y[i] = best;
+        mask[i] = at;
+    }
+}
+
+void ot_cpu_eltwise_max_bwd(struct ot_dev *dev, size_t n, int i, const int32_t *mask,
+                            const float *dy, float *dx)
+{
+    (void)dev;
+#pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t e = 0; e < n; e++) {
+        float d = dy[e];
+
+        dx[e] = mask[e] == i ? d : 0.0f;
+    }
+}

@@ -1,0 +1,296 @@
+/*
+ * pool_cpu.c - pooling with Caffe's windows.
+ *
+ * A window is clipped to the image; MAX takes the first maximum in row order; AVE divides by the
+ * window's size clipped to the padded image, so padding counts and what hangs over it does not.
+ * oneDNN's average has no such divisor and its maximum breaks ties otherwise, so the loops are our
+ * own.  All layouts are one: (outer, h, w, inner), with inner 1 for plain, 16 or 8 for channel
+ * blocks, C for NHWC; loops run over lanes of inner, which the compiler turns into vectors.
+ *
+ * The workspace keeps for each output the place of its maximum inside the window, 16 bits.
+ * NaN never wins a comparison against a number, and a window of nothing but NaN keeps its first
+ * place: backward writes inside the image whatever the values are.
+ */
+#include <float.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "layers/cpu_i.h"
+
+struct pool {
+    struct ot_plan base;
+    struct ot_pool_geom g;
+    size_t outer, inner;
+};
+
+/* One output's window, clipped: rows [h0, h1), columns [w0, w1); size: AVE's divisor. */
+struct window {
+    int hs, ws; /* where it would begin */
+    int h0, h1, w0, w1;
+    float size;
+};
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static struct window window_of(const struct ot_pool_geom *g, int oh, int ow)
+{
+    struct window v;
+    int h_end, w_end;
+
+    v.hs = oh * g->sh - g->ph;
+    v.ws = ow * g->sw - g->pw;
+    h_end = smaller(v.hs + g->kh, g->h + g->ph);
+    w_end = smaller(v.ws + g->kw, g->w + g->pw);
+    v.size = (float)((h_end - v.hs) * (w_end - v.ws));
+    v.h0 = larger(v.hs, 0);
+    v.w0 = larger(v.ws, 0);
+    v.h1 = smaller(h_end, g->h);
+    v.w1 = smaller(w_end, g->w);
+    return v;
+}
+
+#define LANES static inline __attribute__((always_inline))
+
+enum { MAX_LANES = 16 };
+
+LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner, int lanes,
+                     const float *x, uint16_t *at, float *y)
+{
+    float best[MAX_LANES];
+    int32_t place[MAX_LANES];
+    int32_t first = (v->h0 - v->hs) * g->kw + v->w0 - v->ws;
+
+    for (int i = 0; i < lanes; i++) {
+        best[i] = x[((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner + (size_t)i];
+        place[i] = first;
+    }
+    for (int h = v->h0; h < v->h1; h++)
+        for (int w = v->w0; w < v->w1; w++) {
+            const float *p = x + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
+            int32_t k = (h - v->hs) * g->kw + w - v->ws;
+
+            for (int i = 0; i < lanes; i++) {
+                /* `!(p <= best)` when best is NaN: a number replaces it, NaN does not */
+                bool more = p[i] > best[i] || (best[i] != best[i] && p[i] == p[i]);
+
+                place[i] = more ? k : place[i];
+                best[i] = more ? p[i] : best[i];
+            }
+        }
+    for (int i = 0; i < lanes; i++)
+        y[i] = best[i];
+    if (at)
+        for (int i = 0; i < lanes; i++)
+            at[i] = (uint16_t)place[i];
+}
+
+LANES void ave_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner, int lanes,
+                     const float *x, float *y)
+{
+    float sum[MAX_LANES];
+
+    for (int i = 0; i < lanes; i++)
+        sum[i] = 0;
+    for (int h = v->h0; h < v->h1; h++)
+        for (int w = v->w0; w < v->w1; w++) {
+            const float *p = x + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
+
+            for (int i = 0; i < lanes; i++)
+                sum[i] += p[i];
+        }
+    for (int i = 0; i < lanes; i++)
+        y[i] = sum[i] / v->size;
+}
+
+/* dx of the whole window += dy where the maximum was */
+LANES void max_back_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+                          int lanes, const uint16_t *at, const float *dy, float *dx)
+{
+    int32_t place[MAX_LANES];
+
+    for (int i = 0; i < lanes; i++)
+        place[i] = at[i];
+    for (int h = v->h0; h < v->h1; h++)
+        for (int w = v->w0; w < v->w1; w++) {
+            float *p = dx + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
+            int32_t k = (h - v->hs) * g->kw + w - v->ws;
+
+            for (int i = 0; i < lanes; i++)
+                p[i] += place[i] == k ? dy[i] : 0.0f;
+        }
+}
+
+LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+                          int lanes, const float *dy, float *dx)
+{
+    float each[MAX_LANES];
+
+    for (int i = 0; i < lanes; i++)
+        each[i] = dy[i] / v->size;
+    for (int h = v->h0; h < v->h1; h++)
+        for (int w = v->w0; w < v->w1; w++) {
+            float *p = dx + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
+
+            for (int i = 0; i < lanes; i++)
+                p[i] += each[i];
+        }
+}
+
+/* All lanes of one output, 16, 8 or 1 at a time. */
+LANES void forward_at(const struct pool *p, const struct window *v, const float *x, uint16_t *at,
+                      float *y, size_t from, int lanes)
+{
+    if (p->g.kind == OT_POOL_MAX)
+        max_lanes(&p->g, v, p->inner, lanes, x + from, at ? at + from : NULL, y + from);
+    else
+        ave_lanes(&p->g, v, p->inner, lanes, x + from, y + from);
+}
+
+LANES void backward_at(const struct pool *p, const struct window *v, const uint16_t *at,
+                       const float *dy, float *dx, size_t from, int lanes)
+{
+    if (p->g.kind == OT_POOL_MAX)
+        max_back_lanes(&p->g, v, p->inner, lanes, at + from, dy + from, dx + from);
+    else
+        ave_back_lanes(&p->g, v, p->inner, lanes, dy + from, dx + from);
+}
+
+void ot_cpu_pool_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, void *scratch,
+                     void *ws, float *y)
+{
+    const struct pool *p = (const struct pool *)(const void *)plan;
+    const struct ot_pool_geom *g = &p->g;
+    size_t in = (size_t)g->h * (size_t)g->w * p->inner;
+    size_t row = (size_t)g->ow * p->inner;
+
+    (void)dev;
+    (void)scratch;
+#pragma omp parallel for collapse(2) \
+    schedule(static) if (p->outer * row * (size_t)g->oh > OT_CPU_GRAIN / 4)
+    for (size_t o = 0; o < p->outer; o++)
+        for (int oh = 0; oh < g->oh; oh++)
+            for (int ow = 0; ow < g->ow; ow++) {
+                struct window v = window_of(g, oh, ow);
+                size_t to = (o * (size_t)g->oh + (size_t)oh) * row + (size_t)ow * p->inner, i = 0;
+                uint16_t *at = ws ? (uint16_t *)ws + to : NULL;
+
+                for (; i + 16 <= p->inner; i += 16)
+                    forward_at(p, &v, x + o * in, at, y + to, i, 16);
+                for (; i + 8 <= p->inner; i += 8)
+                    forward_at(p, &v, x + o * in, at, y + to, i, 8);
+                for (; i < p->inner; i++)
+                    forward_at(p, &v, x + o * in, at, y + to, i, 1);
+            }
+}
+
+void ot_cpu_pool_bwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *y,
+                     const float *dy, const void *ws, void *scratch, float *dx)
+{
+    const struct pool *p = (const struct pool *)(const void *)plan;
+    const struct ot_pool_geom *g = &p->g;
+    size_t in = (size_t)g->h * (size_t)g->w * p->inner;
+
+    (void)dev;
+    (void)x;
+    (void)y;
+    (void)scratch;
+#pragma omp parallel for schedule(static) if (p->outer * in > OT_CPU_GRAIN / 4)
+    for (size_t o = 0; o < p->outer; o++) {
+        size_t to = o * (size_t)g->oh * (size_t)g->ow * p->inner;
+        float *plane = dx + o * in;
+
+        memset(plane, 0, in * sizeof *plane);
+        for (int oh = 0; oh < g->oh; oh++)
+            for (int ow = 0; ow < g->ow; ow++, to += p->inner) {
+                struct window v = window_of(g, oh, ow);
+                const uint16_t *at = (const uint16_t *)ws + to;
+                size_t i = 0;
+
+                for (; i + 16 <= p->inner; i += 16)
+                    backward_at(p, &v, at, dy + to, plane, i, 16);
+                for (; i + 8 <= p->inner; i += 8)
+                    backward_at(p, &v, at, dy + to, plane, i, 8);
+                for (; i < p->inner; i++)
+                    backward_at(p, &v, at, dy + to, plane, i, 1);
+            }
+    }
+}
+
+void ot_cpu_pool_mask(struct ot_dev *dev, struct ot_plan *plan, const void *ws, float *mask)
+{
+    const struct pool *p = (const struct pool *)(const void *)plan;
+    const struct ot_pool_geom *g = &p->g;
+    const uint16_t *at = ws;
+
+    (void)dev;
+    for (size_t o = 0; o < p->outer; o++)
+        for (int oh = 0; oh < g->oh; oh++)
+            for (int ow = 0; ow < g->ow; ow++, at++, mask++) {
+                int h = oh * g->sh - g->ph + *at / g->kw, w = ow * g->sw - g->pw + *at % g->kw;
+
+                *mask = (float)(h * g->w + w);
+            }
+}
+
+static void free_pool(struct ot_plan *plan)
+{
+    ot_free(plan);
+}
+
+/* The layouts the loops know; anything else is read plain. */
+static void choose_layout(struct ot_dev *dev, struct pool *p, const struct ot_format *x,
+                          struct ot_plan_info *info)
+{
+    static const struct {
+        dnnl_format_tag_t tag;
+        int lanes; /* 0: all channels */
+    } known[] = { { dnnl_nChw16c, 16 }, { dnnl_nChw8c, 8 }, { dnnl_nhwc, 0 } };
+    const struct ot_pool_geom *g = &p->g;
+    dnnl_dims_t in = { g->n, g->c, g->h, g->w }, out = { g->n, g->c, g->oh, g->ow };
+    dnnl_memory_desc_t md;
+
+    p->outer = (size_t)g->n * (size_t)g->c;
+    p->inner = 1;
+    info->y_elems = p->outer * (size_t)g->oh * (size_t)g->ow;
+    for (size_t i = 0; x && i < sizeof known / sizeof known[0]; i++) {
+        if (dnnl_memory_desc_init_by_tag(&md, 4, in, dnnl_f32, known[i].tag) != dnnl_success ||
+            !dnnl_memory_desc_equal(&md, ot_format_md(x)) ||
+            dnnl_memory_desc_init_by_tag(&md, 4, out, dnnl_f32, known[i].tag) != dnnl_success)
+            continue;
+        p->inner = known[i].lanes ? (size_t)known[i].lanes : (size_t)g->c;
+        p->outer = (size_t)g->n * (known[i].lanes ? ((size_t)g->c + p->inner - 1) / p->inner : 1);
+        info->x = x;
+        info->y = ot_cpu_format(dev, &md, &info->y_elems);
+        return;
+    }
+}
+
+void ot_cpu_pool_plan(struct ot_dev *dev, const struct ot_pool_geom *g, const struct ot_format *x,
+                      struct ot_plan **plan, struct ot_plan_info *info)
+{
+    struct pool *p = NULL;
+
+    *plan = NULL;
+    memset(info, 0, sizeof *info);
+    if ((int64_t)g->kh * g->kw > UINT16_MAX)
+        ot_dev_fail(dev, OT_ENOTSUP, "kernel_size: a window may have up to %d places, got %dx%d",
+                    UINT16_MAX, g->kh, g->kw);
+    else
+        p = ot_plan_alloc(dev, sizeof *p);
+    if (!p)
+        return;
+    p->base.free = free_pool;
+    p->g = *g;
+    choose_layout(dev, p, x, info);
+    if (g->training && g->kind == OT_POOL_MAX)
+        info->ws_bytes = info->y_elems * sizeof(uint16_t);
+    *plan = &p->base;
+}
