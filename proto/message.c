@@ -1,0 +1,68 @@
+/*
+ * message.c - whole messages between files and the structs of protoc-c, strictly by caffe.proto.
+ * protobuf-c allocates through base/mem.h, so its memory is counted and may run out in tests.
+ */
+#include <stdint.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "proto/wire.h"
+
+static void *take(void *unused, size_t n)
+{
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)unused;
+    return ot_alloc(n, 1, &err);
+}
+
+static void give(void *unused, void *p)
+{
+    (void)unused;
+    ot_free(p);
+}
+
+static ProtobufCAllocator heap = { .alloc = take, .free = give };
+
+ProtobufCMessage *ot_wire_read_message(const ProtobufCMessageDescriptor *type, const char *path,
+                                       size_t limit, struct ot_err *err)
+{
+    struct ot_loc at = { path, 0, 0 };
+    ProtobufCMessage *msg;
+    size_t n = 0;
+    char *bytes = ot_read_file(path, limit, &n, err);
+
+    if (!bytes)
+        return NULL;
+    msg = protobuf_c_message_unpack(type, &heap, n, (const uint8_t *)bytes);
+    ot_free(bytes);
+    if (!msg)
+        (void)ot_fail_at(err, at, OT_EDATA, "is not a whole message of type %s, got %zu bytes",
+                         type->name, n);
+    return msg;
+}
+
+void ot_wire_free_message(ProtobufCMessage *msg)
+{
+    if (msg)
+        protobuf_c_message_free_unpacked(msg, &heap);
+}
+
+int ot_wire_write_message(const char *path, const ProtobufCMessage *msg, struct ot_err *err)
+{
+    size_t n = protobuf_c_message_get_packed_size(msg);
+    struct ot_loc at = { path, 0, 0 };
+    uint8_t *bytes;
+    int rc;
+
+    if (n > OT_WIRE_BYTES)
+        return ot_fail_at(err, at, OT_ECREATE, "a message can have at most %zu bytes, got %zu",
+                          OT_WIRE_BYTES, n);
+    bytes = ot_alloc(n, 1, err);
+    if (!bytes)
+        return err->code;
+    (void)protobuf_c_message_pack(msg, bytes);
+    rc = ot_write_file_atomic(path, bytes, n, err);
+    ot_free(bytes);
+    return rc;
+}
