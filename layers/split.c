@@ -1,0 +1,44 @@
+/* split.c - Split: one blob for several readers.  Outputs are the input; gradients add up. */
+#include "layers/layer.h"
+
+static int split_reshape(struct ot_layer *l, struct ot_err *err)
+{
+    (void)err;
+    for (int i = 0; i < l->nout; i++)
+        l->out[i]->data.shape = l->in[0]->data.shape;
+    return 0;
+}
+
+static void split_forward(struct ot_layer *l)
+{
+    for (int i = 0; i < l->nout; i++)
+        if (l->out[i]->data.data != l->in[0]->data.data)
+            l->dev->k->copy(l->dev, l->in[0]->data.elems, l->in[0]->data.data,
+                            l->out[i]->data.data);
+}
+
+static void split_backward(struct ot_layer *l)
+{
+    size_t n = l->in[0]->grad.elems;
+    float *dx = l->in[0]->grad.data;
+
+    if (!ot_want_in(l, 0))
+        return;
+    if (l->out[0]->grad.data != dx)
+        l->dev->k->copy(l->dev, n, l->out[0]->grad.data, dx);
+    for (int i = 1; i < l->nout; i++)
+        l->dev->k->axpby(l->dev, n, 1.0f, l->out[i]->grad.data, 1.0f, dx);
+}
+
+const struct ot_layer_ops ot_layer_split = {
+    .type = "Split",
+    .doc = "one blob for several readers (inserted by itself)",
+    .min_in = 1,
+    .max_in = 1,
+    .min_out = 1,
+    .max_out = OT_MAX_IO,
+    .flags = OT_LAYER_ALIAS | OT_LAYER_ANY_FORMAT,
+    .reshape = split_reshape,
+    .forward = split_forward,
+    .backward = split_backward,
+};
