@@ -80,11 +80,14 @@ void ot_loader_close(struct ot_loader *l); /* NULL is fine; stops and joins the 
 int ot_loader_peek(struct ot_loader *l, int *channels, int *height, int *width,
                    struct ot_err *err);
 
-/* The next batch of the stream; waits for the workers (started by the first call). */
+/* The next batch of the stream; waits for the workers (started by the first call).  A failed
+ * batch is passed over by the call that reports it.  `prefetch` + 1 batches may be held at once
+ * without stopping the workers; holding one more and asking again is OT_EBUSY. */
 int ot_loader_next(struct ot_loader *l, struct ot_batch **batch, struct ot_err *err);
 
 /* A batch of given samples, read back by key; `ordinal` keys the augmentation instead of the
- * stream position (sample i uses ordinal + i).  Does not move the stream. */
+ * stream position (sample i uses ordinal + i).  Does not move the stream.  Made by the caller's
+ * thread; up to four may be held at once (OT_EBUSY). */
 int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t ordinal,
                     struct ot_batch **batch, struct ot_err *err);
 void ot_loader_done(struct ot_loader *l, struct ot_batch *batch);

@@ -1,0 +1,30 @@
+/*
+ * keys.h - the list of an LMDB's keys: ordinal -> key, in one block of memory.
+ *
+ * Ownership: ot_keys_scan() fills *k with owned memory; ot_keys_release() frees it.
+ * Threads: read-only after the scan.  Errors: OT_EDATA for an empty database.
+ */
+#ifndef OT_DATA_KEYS_H
+#define OT_DATA_KEYS_H
+
+#include <stdint.h>
+
+#include "data/db.h"
+
+struct ot_keys {
+    size_t n;
+    char *text; /* all keys, one after the other */
+    size_t len, cap;
+    size_t width; /* of every key, or 0 when they differ */
+    size_t *end;  /* where key i ends; only used when width is 0 */
+    size_t cap_end;
+    uint64_t fingerprint;
+};
+
+int ot_keys_scan(struct ot_keys *k, struct ot_db *db, struct ot_err *err);
+struct ot_bytes ot_keys_at(const struct ot_keys *k, size_t index);
+/* Printable form into buf; returns buf. */
+char *ot_keys_print(const struct ot_keys *k, size_t index, char *buf, size_t n);
+void ot_keys_release(struct ot_keys *k);
+
+#endif

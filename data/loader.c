@@ -1,0 +1,395 @@
+/*
+ * loader.c - a ring of slots between workers and the caller, under one lock.
+ *
+ * A worker first owns a free slot and then takes the next batch number; so the batch that the
+ * caller waits for always has a slot, and batches finished early wait in theirs.  seek() raises
+ * the generation: what workers still make of an older one is dropped when it is done.  A fetched
+ * batch is made by the caller itself, with a cursor and slots of its own, so that it neither
+ * waits for the stream nor holds it up.
+ */
+#include "data/loader.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "data/fill.h"
+
+enum { EXTRA_SLOTS = 2, FETCH_SLOTS = 4, MAX_THREADS = 256, MAX_AHEAD = 4096 };
+
+enum state { FREE, FILLING, READY, HELD };
+
+struct ring_slot {
+    struct ot_slot slot;
+    enum state state;
+    uint64_t generation, position;
+    struct ot_err err; /* READY with err.code: the batch failed */
+};
+
+struct ot_loader {
+    struct ot_source source;
+    char *name;
+    int batch_size, n_threads, n_slots;
+    struct ring_slot *slot;
+    struct ring_slot fetch_slot[FETCH_SLOTS];
+    struct ot_hand hand; /* the caller's own */
+    double wait_s;
+
+    pthread_mutex_t lock; /* guards what follows and the slots' state */
+    pthread_cond_t change;
+    bool has_lock, stop;
+    uint64_t generation, fill_position, position;
+    pthread_t *thread;
+    int started;
+};
+
+/* ---- workers ----------------------------------------------------------------------------------
+ */
+
+static struct ring_slot *claim(struct ot_loader *l)
+{
+    for (int i = 0; i < l->n_slots; i++) {
+        struct ring_slot *s = &l->slot[i];
+
+        if (s->state == FREE) {
+            s->state = FILLING;
+            s->generation = l->generation;
+            s->position = l->fill_position;
+            s->err.code = OT_OK;
+            l->fill_position += (uint64_t)l->batch_size;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void *work(void *arg)
+{
+    struct ot_loader *l = arg;
+    struct ot_err opening = OT_ERR_INIT;
+    struct ot_hand hand;
+    int opened = ot_hand_open(&hand, &l->source, &opening);
+
+    (void)pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        struct ring_slot *s = claim(l);
+
+        if (!s) {
+            (void)pthread_cond_wait(&l->change, &l->lock);
+            continue;
+        }
+        (void)pthread_mutex_unlock(&l->lock);
+        if (opened < 0)
+            s->err = opening;
+        else
+            (void)ot_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position, &s->err);
+        (void)pthread_mutex_lock(&l->lock);
+        s->state = s->generation == l->generation ? READY : FREE;
+        (void)pthread_cond_broadcast(&l->change);
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    if (opened == 0)
+        ot_hand_close(&hand);
+    return NULL;
+}
+
+static int start(struct ot_loader *l, struct ot_err *err)
+{
+    while (l->started < l->n_threads) {
+        int rc = pthread_create(&l->thread[l->started], NULL, work, l);
+
+        if (rc != 0)
+            return ot_fail_sys(err, OT_EBUSY, rc, "%s: cannot start data thread %d", l->source.name,
+                               l->started);
+        l->started++;
+    }
+    return 0;
+}
+
+/* ---- open, close --------------------------------------------------------------------------------
+ */
+
+static int check_conf(const struct ot_loader_conf *c, struct ot_err *err)
+{
+    if (!c->source || !c->source[0])
+        return ot_fail(err, OT_ECONFIG, "source: must name an LMDB, got ''");
+    if (c->batch_size < 1)
+        return ot_fail(err, OT_ECONFIG, "batch_size: must be >= 1, got %d", c->batch_size);
+    if (c->threads < 1 || c->threads > MAX_THREADS)
+        return ot_fail(err, OT_ECONFIG, "threads: must be 1 to %d, got %d", MAX_THREADS,
+                       c->threads);
+    if (c->prefetch < 1 || c->prefetch > MAX_AHEAD)
+        return ot_fail(err, OT_ECONFIG, "prefetch: must be 1 to %d, got %d", MAX_AHEAD,
+                       c->prefetch);
+    return 0;
+}
+
+static int open_source(struct ot_loader *l, const struct ot_loader_conf *c, struct ot_err *err)
+{
+    struct ot_source *s = &l->source;
+
+    s->name = l->name;
+    s->detection = c->detection;
+    s->shuffle = c->shuffle;
+    s->seed = c->seed;
+    if (ot_transform_open(&s->transform, c->transform, c->det, c->detection, c->train, c->seed,
+                          c->base_dir, err) < 0)
+        return err->code;
+    s->db = ot_db_open(c->source, err);
+    if (!s->db)
+        return err->code;
+    if (ot_keys_scan(&s->keys, s->db, err) < 0)
+        return err->code;
+    return ot_hand_open(&l->hand, s, err);
+}
+
+static int open_all(struct ot_loader *l, const struct ot_loader_conf *c, struct ot_err *err)
+{
+    if (check_conf(c, err) < 0)
+        return err->code;
+    l->batch_size = c->batch_size;
+    l->n_threads = c->threads;
+    l->n_slots = c->prefetch + EXTRA_SLOTS;
+    l->name = ot_strdup(c->source, err);
+    l->slot = l->name ? ot_alloc((size_t)l->n_slots, sizeof *l->slot, err) : NULL;
+    l->thread = l->slot ? ot_alloc((size_t)l->n_threads, sizeof *l->thread, err) : NULL;
+    if (!l->thread)
+        return err->code;
+    if (pthread_mutex_init(&l->lock, NULL) != 0)
+        return ot_fail(err, OT_ENOMEM, "%s: cannot make a lock for %d threads", c->source,
+                       l->n_threads);
+    if (pthread_cond_init(&l->change, NULL) != 0) {
+        (void)pthread_mutex_destroy(&l->lock);
+        return ot_fail(err, OT_ENOMEM, "%s: cannot make a condition for %d threads", c->source,
+                       l->n_threads);
+    }
+    l->has_lock = true;
+    return open_source(l, c, err);
+}
+
+struct ot_loader *ot_loader_open(const struct ot_loader_conf *conf, struct ot_err *err)
+{
+    struct ot_loader *l = ot_alloc(1, sizeof *l, err);
+
+    if (l && open_all(l, conf, err) < 0) {
+        ot_loader_close(l);
+        return NULL;
+    }
+    return l;
+}
+
+static void stop(struct ot_loader *l)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    (void)pthread_cond_broadcast(&l->change);
+    (void)pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; i++)
+        (void)pthread_join(l->thread[i], NULL);
+    (void)pthread_cond_destroy(&l->change);
+    (void)pthread_mutex_destroy(&l->lock);
+}
+
+void ot_loader_close(struct ot_loader *l)
+{
+    if (!l)
+        return;
+    if (l->has_lock)
+        stop(l);
+    ot_hand_close(&l->hand);
+    for (int i = 0; l->slot && i < l->n_slots; i++)
+        ot_slot_release(&l->slot[i].slot);
+    for (int i = 0; i < FETCH_SLOTS; i++)
+        ot_slot_release(&l->fetch_slot[i].slot);
+    ot_keys_release(&l->source.keys);
+    ot_transform_close(&l->source.transform);
+    ot_db_close(l->source.db);
+    ot_free(l->thread);
+    ot_free(l->slot);
+    ot_free(l->name);
+    ot_free(l);
+}
+
+/* ---- batches ------------------------------------------------------------------------------------
+ */
+
+int ot_loader_peek(struct ot_loader *l, int *channels, int *height, int *width, struct ot_err *err)
+{
+    struct ot_batch shape = { 0 };
+
+    if (ot_fill_shape(&l->source, &l->hand, ot_loader_position(l), &shape, err) < 0)
+        return err->code;
+    *channels = shape.channels;
+    *height = shape.height;
+    *width = shape.width;
+    return 0;
+}
+
+/* The slot of the batch to deliver once it is ready; NULL while it is not.  *held counts. */
+static struct ring_slot *ready(struct ot_loader *l, int *held)
+{
+    struct ring_slot *found = NULL;
+
+    *held = 0;
+    for (int i = 0; i < l->n_slots; i++) {
+        struct ring_slot *s = &l->slot[i];
+
+        *held += s->state == HELD;
+        if (s->state == READY && s->position == l->position)
+            found = s;
+    }
+    return found;
+}
+
+static int take(struct ot_loader *l, struct ring_slot *s, struct ot_batch **batch,
+                struct ot_err *err)
+{
+    l->position += (uint64_t)l->batch_size;
+    if (s->err.code == OT_OK) {
+        s->state = HELD;
+        *batch = &s->slot.batch;
+        return 0;
+    }
+    *err = s->err;
+    s->state = FREE;
+    (void)pthread_cond_broadcast(&l->change);
+    return err->code;
+}
+
+int ot_loader_next(struct ot_loader *l, struct ot_batch **batch, struct ot_err *err)
+{
+    double begin = ot_now_s();
+    struct ring_slot *s;
+    int held, rc;
+
+    *batch = NULL;
+    if (start(l, err) < 0)
+        return err->code;
+    (void)pthread_mutex_lock(&l->lock);
+    while (!(s = ready(l, &held)) && held < l->n_slots)
+        (void)pthread_cond_wait(&l->change, &l->lock);
+    if (s)
+        rc = take(l, s, batch, err);
+    else
+        rc = ot_fail(err, OT_EBUSY, "%s: give a batch back with done() first, got %d held",
+                     l->source.name, held);
+    (void)pthread_mutex_unlock(&l->lock);
+    l->wait_s += ot_now_s() - begin;
+    return rc;
+}
+
+static struct ring_slot *free_fetch_slot(struct ot_loader *l)
+{
+    for (int i = 0; i < FETCH_SLOTS; i++)
+        if (l->fetch_slot[i].state == FREE)
+            return &l->fetch_slot[i];
+    return NULL;
+}
+
+int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t ordinal,
+                    struct ot_batch **batch, struct ot_err *err)
+{
+    double begin = ot_now_s();
+    struct ring_slot *s = free_fetch_slot(l);
+    int rc;
+
+    *batch = NULL;
+    if (n < 1)
+        return ot_fail(err, OT_EDATA, "%s: fetch needs at least one sample, got %d", l->source.name,
+                       n);
+    for (int i = 0; i < n; i++)
+        if (index[i] >= l->source.keys.n)
+            return ot_fail(err, OT_EDATA, "%s: fetch: there are %zu records, got index %u",
+                           l->source.name, l->source.keys.n, index[i]);
+    if (!s)
+        return ot_fail(err, OT_EBUSY, "%s: give a fetched batch back with done() first, got %d",
+                       l->source.name, FETCH_SLOTS);
+    rc = ot_fill(&l->source, &l->hand, &s->slot, index, n, ordinal, err);
+    if (rc == 0) {
+        s->state = HELD;
+        *batch = &s->slot.batch;
+    }
+    l->wait_s += ot_now_s() - begin;
+    return rc;
+}
+
+/* The slot whose batch this is, among n. */
+static struct ring_slot *slot_of(struct ring_slot *slot, int n, const struct ot_batch *batch)
+{
+    for (int i = 0; i < n; i++)
+        if (&slot[i].slot.batch == batch)
+            return &slot[i];
+    return NULL;
+}
+
+void ot_loader_done(struct ot_loader *l, struct ot_batch *batch)
+{
+    struct ring_slot *s;
+
+    if (!batch)
+        return;
+    s = slot_of(l->fetch_slot, FETCH_SLOTS, batch);
+    if (s) {
+        s->state = FREE;
+        return;
+    }
+    s = slot_of(l->slot, l->n_slots, batch);
+    OT_BUG_IF(!s);
+    (void)pthread_mutex_lock(&l->lock);
+    OT_BUG_IF(s->state != HELD);
+    s->state = FREE;
+    (void)pthread_cond_broadcast(&l->change);
+    (void)pthread_mutex_unlock(&l->lock);
+}
+
+uint64_t ot_loader_position(const struct ot_loader *l)
+{
+    return l->position; /* written by this thread only */
+}
+
+int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err)
+{
+    if (position > UINT64_MAX / 2)
+        return ot_fail(err, OT_ECONFIG, "%s: seek: impossible position, got %llu", l->source.name,
+                       (unsigned long long)position);
+    (void)pthread_mutex_lock(&l->lock);
+    l->generation++;
+    l->position = position;
+    l->fill_position = position;
+    for (int i = 0; i < l->n_slots; i++)
+        if (l->slot[i].state == READY)
+            l->slot[i].state = FREE;
+    (void)pthread_cond_broadcast(&l->change);
+    (void)pthread_mutex_unlock(&l->lock);
+    return 0;
+}
+
+/* ---- facts --------------------------------------------------------------------------------------
+ */
+
+size_t ot_loader_count(const struct ot_loader *l)
+{
+    return l->source.keys.n;
+}
+
+uint64_t ot_loader_fingerprint(const struct ot_loader *l)
+{
+    return l->source.keys.fingerprint;
+}
+
+char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t n)
+{
+    OT_BUG_IF(index >= l->source.keys.n);
+    return ot_keys_print(&l->source.keys, index, buf, n);
+}
+
+int ot_loader_max_boxes(const struct ot_loader *l)
+{
+    return (int)l->source.transform.det->max_boxes;
+}
+
+double ot_loader_wait_s(const struct ot_loader *l)
+{
+    return l->wait_s;
+}
