@@ -1,0 +1,279 @@
+/* snapshot.c - see snapshot.h. */
+#include "trainer/snapshot.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/wire.h"
+
+static const char *const suffix[] = { ".solverstate", ".otstate", ".caffemodel" };
+
+/* ---- .otstate ------------------------------------------------------------------------------------ */
+
+struct state_head {               /* in the machine's byte order */
+    char magic[8];
+    int64_t iter;
+    uint64_t position;            /* of the data stream */
+    uint64_t mining;              /* bytes that follow; 0: no mining */
+    uint64_t hash;                /* of those bytes */
+};
+
+static const char state_magic[8] = { 'O', 'T', 'S', 'T', 'A', 'T', 'E', '1' };
+
+static int write_ours(const struct ot_solver *s, const struct ot_feeds *feeds,
+                      struct ot_mine *mine, const char *path, struct ot_err *err)
+{
+    struct state_head h = { .iter = s->iter, .position = ot_feeds_position(feeds) };
+    struct ot_str out = { 0 }, body = { 0 };
+    int rc = mine ? ot_mine_save(mine, &body, err) : 0;
+
+    memcpy(h.magic, state_magic, sizeof h.magic);
+    h.mining = body.len;
+    h.hash = ot_hash64(body.buf ? body.buf : "", body.len);
+    ot_str_add(&out, (const char *)&h, sizeof h);
+    ot_str_add(&out, body.buf ? body.buf : "", body.len);
+    if (rc == 0)
+        rc = ot_str_ok(&out, err);
+    if (rc == 0)
+        rc = ot_write_file_atomic(path, out.buf, out.len, err);
+    ot_str_release(&body);
+    ot_str_release(&out);
+    return rc;
+}
+
+static int read_ours(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
+                     const char *path, struct ot_err *err)
+{
+    struct state_head h;
+    size_t n = 0;
+    char *bytes;
+    int rc;
+
+    if (!ot_exists(path)) {
+        ot_log(OT_LOG_WARN, "snapshot", "%s is not there: data starts at record 0, the pool empty",
+               path);
+        return 0;
+    }
+    bytes = ot_read_file(path, (size_t)1 << 32, &n, err);
+    if (!bytes)
+        return err->code;
+    if (n < sizeof h || (memcpy(&h, bytes, sizeof h), memcmp(h.magic, state_magic, 8) != 0) ||
+        h.mining != n - sizeof h || ot_hash64(bytes + sizeof h, n - sizeof h) != h.hash)
+        rc = ot_fail(err, OT_EDATA, "%s: damaged or of another version (%zu bytes)", path, n);
+    else if (h.iter != s->iter)
+        rc = ot_fail(err, OT_EDATA, "%s: of iteration %lld, the .solverstate of %lld", path,
+                     (long long)h.iter, (long long)s->iter);
+    else
+        rc = ot_feeds_seek(feeds, h.position, err);
+    if (rc == 0 && mine && h.mining)
+        rc = ot_mine_restore(mine, bytes + sizeof h, n - sizeof h, s->iter, err);
+    ot_free(bytes);
+    return rc;
+}
+
+/* ---- .solverstate ------------------------------------------------------------------------------------ */
+
+static int history_blob(struct ot_solver *s, const struct ot_param *p, struct ot_arena *a,
+                        Caffe__BlobProto *b, struct ot_err *err)
+{
+    size_t n = ot_count(&p->data.shape), nd = (size_t)p->data.shape.nd;
+
+    caffe__blob_proto__init(b);
+    b->shape = ot_arena_alloc(a, 1, sizeof *b->shape, err);
+    b->data = ot_arena_alloc(a, n, sizeof *b->data, err);
+    if (!b->shape || !b->data)
+        return err->code;
+    caffe__blob_shape__init(b->shape);
+    b->shape->dim = ot_arena_alloc(a, nd + 1, sizeof *b->shape->dim, err);
+    if (!b->shape->dim)
+        return err->code;
+    b->shape->n_dim = nd;
+    for (size_t i = 0; i < nd; i++)
+        b->shape->dim[i] = p->data.shape.dim[i];
+    b->n_data = n;
+    return p->hist[0] ? ot_param_get(s->net, p, OT_PARAM_HIST0, b->data, err) : 0;
+}
+
+static int write_solver(struct ot_solver *s, const char *model, const char *path,
+                        struct ot_err *err)
+{
+    Caffe__SolverState st = CAFFE__SOLVER_STATE__INIT;
+    struct ot_arena a = { 0 };
+    int rc = 0;
+
+    st.has_iter = st.has_current_step = 1;
+    st.iter = (int32_t)s->iter;
+    st.current_step = s->current_step;
+    st.learned_net = ot_arena_strdup(&a, model, err);
+    st.n_history = s->net->nlearn;
+    st.history = ot_arena_alloc(&a, st.n_history + 1, sizeof *st.history, err);
+    if (!st.learned_net || !st.history)
+        rc = err->code;
+    for (size_t k = 0; rc == 0 && k < st.n_history; k++) {
+        st.history[k] = ot_arena_alloc(&a, 1, sizeof *st.history[k], err);
+        rc = st.history[k] ? history_blob(s, s->net->learn[k], &a, st.history[k], err) : err->code;
+    }
+    if (rc == 0)
+        rc = ot_wire_write_message(path, &st.base, err);
+    ot_arena_release(&a);
+    return rc;
+}
+
+static int check_space(const struct ot_solver *s, const char *prefix, struct ot_err *err)
+{
+    char dir[1024];
+    int64_t have = ot_free_bytes(ot_path_dir(dir, sizeof dir, prefix));
+    int64_t want = (int64_t)s->net->param_bytes * 2 + (1 << 20);
+
+    if (have >= 0 && have < want)
+        return ot_fail(err, OT_EIO, "a snapshot needs about %lld MB in '%s', only %lld MB are free",
+                       (long long)(want >> 20), dir, (long long)(have >> 20));
+    return 0;
+}
+
+int ot_snapshot_write(struct ot_solver *s, const struct ot_feeds *feeds, struct ot_mine *mine,
+                      const char *prefix, char *path, size_t n, struct ot_err *err)
+{
+    char name[3][1200];
+
+    for (size_t i = 0; i < 3; i++)
+        (void)snprintf(name[i], sizeof name[i], "%s_iter_%lld%s", prefix, (long long)s->iter,
+                       suffix[i]);
+    if (check_space(s, prefix, err) < 0 ||
+        ot_weights_save(s->net, name[2], s->param->snapshot_diff, err) < 0 ||
+        write_ours(s, feeds, mine, name[1], err) < 0 ||
+        write_solver(s, name[2], name[0], err) < 0)
+        return ot_err_wrap(err, "snapshot at iteration %lld", (long long)s->iter);
+    (void)snprintf(path, n, "%s", name[0]);
+    return 0;
+}
+
+/* learned_net is as it was written; when it is not there, the file beside the state is taken. */
+static int load_learned(struct ot_solver *s, const char *learned, const char *path,
+                        struct ot_err *err)
+{
+    char dir[1024], beside[2048];
+    const char *slash = strrchr(learned, '/');
+
+    if (ot_exists(learned))
+        return ot_weights_load(s->net, learned, err);
+    (void)ot_path_join(beside, sizeof beside, ot_path_dir(dir, sizeof dir, path),
+                       slash ? slash + 1 : learned);
+    return ot_weights_load(s->net, beside, err);
+}
+
+static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, struct ot_err *err)
+{
+    struct ot_net *net = s->net;
+
+    if (st->n_history != net->nlearn)
+        return ot_fail(err, OT_ESHAPE, "%zu history blobs, the net has %zu learnable parameters",
+                       st->n_history, net->nlearn);
+    for (size_t k = 0; k < net->nlearn; k++) {
+        struct ot_param *p = net->learn[k];
+
+        if (st->history[k]->n_data != ot_count(&p->data.shape))
+            return ot_fail(err, OT_ESHAPE, "history %zu (layer '%s') has %zu values, wanted %zu",
+                           k, p->layer, st->history[k]->n_data, ot_count(&p->data.shape));
+        if (p->hist[0] && ot_param_set(net, p, OT_PARAM_HIST0, st->history[k]->data, err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
+int ot_snapshot_restore(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
+                        const char *path, struct ot_err *err)
+{
+    size_t len = strlen(path);
+    char ours[1200];
+    Caffe__SolverState *st;
+    int rc;
+
+    if (len < strlen(suffix[0]) || strcmp(path + len - strlen(suffix[0]), suffix[0]) != 0)
+        return ot_fail(err, OT_EUSAGE,
+                       "'%s': must be a .solverstate (to start from a .caffemodel use --weights)",
+                       path);
+    st = (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor, path,
+                                                            OT_WIRE_BYTES, err);
+    if (!st)
+        return err->code;
+    rc = st->learned_net ? load_learned(s, st->learned_net, path, err)
+                         : ot_fail(err, OT_EDATA, "%s: names no weights", path);
+    if (rc == 0 && restore_history(s, st, err) < 0)
+        rc = ot_err_wrap(err, "%s", path);
+    if (rc == 0) {
+        s->iter = st->iter;
+        s->current_step = st->current_step;
+    }
+    ot_wire_free_message(&st->base);
+    if (rc < 0)
+        return rc;
+    (void)snprintf(ours, sizeof ours, "%.*s%s", (int)(len - strlen(suffix[0])), path, suffix[1]);
+    return read_ours(s, feeds, mine, ours, err);
+}
+
+/* ---- which snapshots there are ------------------------------------------------------------------------- */
+
+/* Iterations of complete snapshots of `prefix`, ascending; returns how many (<= max). */
+static int list(const char *prefix, long long *iter, int max)
+{
+    char dir[1024], stem[1024];
+    const char *slash = strrchr(prefix, '/');
+    struct dirent *e;
+    DIR *d = opendir(ot_path_dir(dir, sizeof dir, prefix));
+    int n = 0;
+
+    (void)snprintf(stem, sizeof stem, "%s_iter_", slash ? slash + 1 : prefix);
+    while (d && n < max && (e = readdir(d))) {
+        char *end;
+
+        if (strncmp(e->d_name, stem, strlen(stem)) != 0)
+            continue;
+        iter[n] = strtoll(e->d_name + strlen(stem), &end, 10);
+        if (end != e->d_name + strlen(stem) && !strcmp(end, suffix[0]))
+            n++;
+    }
+    if (d)
+        (void)closedir(d);
+    for (int i = 1; i < n; i++)
+        for (int j = i; j > 0 && iter[j] < iter[j - 1]; j--) {
+            long long t = iter[j];
+
+            iter[j] = iter[j - 1];
+            iter[j - 1] = t;
+        }
+    return n;
+}
+
+enum { MAX_LIST = 4096 };
+
+int ot_snapshot_newest(const char *prefix, char *path, size_t n)
+{
+    long long iter[MAX_LIST];
+    int k = list(prefix, iter, MAX_LIST);
+
+    if (k)
+        (void)snprintf(path, n, "%s_iter_%lld%s", prefix, iter[k - 1], suffix[0]);
+    return k > 0;
+}
+
+void ot_snapshot_prune(const char *prefix, int keep)
+{
+    long long iter[MAX_LIST];
+    int k = list(prefix, iter, MAX_LIST);
+
+    for (int i = 0; keep > 0 && i < k - keep; i++)
+        for (size_t j = 0; j < 3; j++) {
+            char path[1200];
+
+            (void)snprintf(path, sizeof path, "%s_iter_%lld%s", prefix, iter[i], suffix[j]);
+            (void)unlink(path);
+        }
+}
