@@ -97,8 +97,10 @@ int ot_err_at(struct ot_err *err, struct ot_loc loc)
 
 char *ot_err_str(const struct ot_err *err, char *buf, size_t n)
 {
-    if (err->loc.file && err->loc.line > 0)
+    if (err->loc.file && err->loc.line > 0 && err->loc.col > 0)
         (void)snprintf(buf, n, "%s:%d:%d: %s", err->file, err->loc.line, err->loc.col, err->text);
+    else if (err->loc.file && err->loc.line > 0)
+        (void)snprintf(buf, n, "%s:%d: %s", err->file, err->loc.line, err->text);
     else if (err->loc.file)
         (void)snprintf(buf, n, "%s: %s", err->file, err->text);
     else

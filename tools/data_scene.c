@@ -3,7 +3,7 @@
  * that carry no label; then 2 to 8 whole products.
  *
  * What makes the set a fair test of a detector: a fragment has the look of a product but less
- * than 40% of its frame, so that a part must not be taken for the whole; later products cover
+ * than 40% of its box, so that a part must not be taken for the whole; later products cover
  * earlier ones, mostly a little and now and then a lot; contrast and tint vary; alpha follows a
  * product's own brightness, so that the background shows through its dark parts.
  */
@@ -283,7 +283,7 @@ static void add_product(struct ot_scene *s, struct draw *d, const struct ot_idx 
                         const struct ot_idx *labels)
 {
     int index = below(d, products->count);
-    float limit = below(d, 8) ? 0.25f : 0.8f;
+    float limit = below(d, 6) ? 0.25f : 0.9f;
     struct ot_scene_item box, placed;
     struct sprite sp;
 
@@ -296,19 +296,25 @@ static void add_product(struct ot_scene *s, struct draw *d, const struct ot_idx 
     s->n_items++;
 }
 
-/* A window of at most 40% of the frame, anywhere: it may run over the border. */
+/* A window of at most 38% of the product's box, anywhere: it may run over the border. */
 static void add_fragment(struct ot_scene *s, struct draw *d, const struct ot_idx *products)
 {
-    struct sprite sp;
     float pw = between(d, 0.3f, 0.8f), ph = between(d, 0.2f, 0.38f) / pw;
     int x = below(d, s->image.width), y = below(d, s->image.height);
+    struct ot_scene_item box;
+    struct sprite sp;
+    float w, h;
 
     choose_sprite(&sp, d, products, below(d, products->count));
+    if (!tight_box(&sp, &box))
+        return;
+    w = (float)(box.x2 - box.x1 + 1) / (float)sp.w;
+    h = (float)(box.y2 - box.y1 + 1) / (float)sp.h;
     ph = ph > 0.8f ? 0.8f : ph;
-    sp.u1 = between(d, 0, 1 - pw);
-    sp.v1 = between(d, 0, 1 - ph);
-    sp.u2 = sp.u1 + pw;
-    sp.v2 = sp.v1 + ph;
+    sp.u1 = (float)box.x1 / (float)sp.w + between(d, 0, 1 - pw) * w;
+    sp.v1 = (float)box.y1 / (float)sp.h + between(d, 0, 1 - ph) * h;
+    sp.u2 = sp.u1 + pw * w;
+    sp.v2 = sp.v1 + ph * h;
     put_sprite(s, &sp, x - sp.w / 2, y - sp.h / 2, -1);
 }
 
