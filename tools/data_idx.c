@@ -79,13 +79,19 @@ static int read_body(gzFile f, const char *path, struct ot_idx *idx, struct ot_e
 {
     size_t n = (size_t)idx->count * (size_t)idx->height * (size_t)idx->width;
     unsigned char more;
+    int r, why = Z_OK;
 
     idx->byte = ot_alloc(n, 1, err);
     if (!idx->byte || read_bytes(f, path, idx->byte, n, err) < 0)
         return err->code;
-    if (gzread(f, &more, 1) > 0)
+    r = gzread(f, &more, 1); /* also makes zlib compare the checksum */
+    if (r > 0)
         return ot_fail(err, OT_EDATA, "'%s': %d items end after %zu bytes, got more", path,
                        idx->count, n);
+    (void)gzerror(f, &why);
+    if (r < 0 || why != Z_OK)
+        return ot_fail(err, OT_EDATA, "'%s': gzip stream has a bad or no end, got zlib error %d",
+                       path, why);
     return 0;
 }
 
