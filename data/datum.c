@@ -99,7 +99,7 @@ static int want(const struct field *f, unsigned type, const char *message, struc
 {
     if (f->type == type)
         return 0;
-    return ot_fail(err, OT_EDATA, "not a %s: field %u has wire type %u, expected %u", message,
+    return ot_fail(err, OT_EDATA, "no %s: field %u has wire type %u, expected %u", message,
                    f->number, f->type, type);
 }
 

@@ -127,7 +127,7 @@ static void hostile_records_are_errors(void **state)
     }
     annotated(&s, 1);
     assert_int_equal(parse(&s, false, &r, &err), OT_EDATA);
-    assert_error(&err, OT_EDATA, "not a Datum: field 1 has wire type 2");
+    assert_error(&err, OT_EDATA, "no Datum: field 1 has wire type 2");
     for (size_t n = 0; n < s.len; n++) { /* every prefix, at the end of its own block */
         char *cut = malloc(n + 1);
 
