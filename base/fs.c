@@ -1,6 +1,7 @@
 /* fs.c - POSIX files; the atomic write is tmp + fsync + rename + fsync of the directory. */
 #include "base/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -129,6 +130,27 @@ int ot_mkdir_p(const char *path, struct ot_err *err)
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return ot_fail(err, OT_ECREATE, "'%s' exists and is not a directory", path);
     return 0;
+}
+
+int ot_remove_dir(const char *path, int depth)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+    int rc = d ? 0 : -1;
+
+    while (rc == 0 && (e = readdir(d))) {
+        char child[1400];
+
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        (void)snprintf(child, sizeof child, "%s/%s", path, e->d_name);
+        rc = unlink(child);
+        if (rc < 0 && (errno == EISDIR || errno == EPERM) && depth > 0)
+            rc = ot_remove_dir(child, depth - 1);
+    }
+    if (d)
+        (void)closedir(d);
+    return rc < 0 ? rc : rmdir(path);
 }
 
 bool ot_exists(const char *path)

@@ -21,6 +21,9 @@ char *ot_read_file(const char *path, size_t limit, size_t *n, struct ot_err *err
 int ot_write_file_atomic(const char *path, const void *bytes, size_t n, struct ot_err *err);
 
 int ot_mkdir_p(const char *path, struct ot_err *err);
+/* Removes a folder of plain files, and folders down to `depth` levels below it; 0, or -1 with
+ * errno. */
+int ot_remove_dir(const char *path, int depth);
 bool ot_exists(const char *path);
 int64_t ot_free_bytes(const char *path); /* on the path's file system; -1 when unknown */
 

@@ -80,6 +80,18 @@ void ot_log_close(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
+void ot_log_file_only(const char *text)
+{
+    size_t n = strlen(text);
+
+    (void)pthread_mutex_lock(&lock);
+    if (file) {
+        (void)fprintf(file, "%s%s", text, n && text[n - 1] == '\n' ? "" : "\n");
+        (void)fflush(file);
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
 void ot_progress(const char *text, bool force)
 {
     double now = ot_now_s();

@@ -24,6 +24,8 @@ void ot_log_err(const char *module, const struct ot_err *err); /* the error's on
 void ot_log_set_level(enum ot_log_level level);                /* default OT_LOG_INFO */
 int ot_log_open(const char *path, struct ot_err *err); /* also append to this file from now on */
 void ot_log_close(void);
+/* Text of one or more lines for the log file alone: what parsers read and people skip. */
+void ot_log_file_only(const char *text);
 
 /* Shows `text` as the live progress line (no newline in it); `force` prints it as a line of its
  * own also when stderr is not a terminal, where it is otherwise shown every 10 s. */

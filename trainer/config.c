@@ -249,16 +249,20 @@ static int fill_in(struct ot_config *c, struct ot_err *err)
     return c->prefix ? 0 : err->code;
 }
 
-static int load(struct ot_config *c, const char *const *sets, int nset, struct ot_err *err)
+static int load(struct ot_config *c, const char *const *sets, int nset, bool no_mining,
+                struct ot_err *err)
 {
     struct ot_doc *shared = NULL;
+    Caffe__SolverParameter *s;
 
     c->doc = ot_text_parse_file(&caffe__solver_parameter__descriptor, c->path, err);
     if (!c->doc)
         return err->code;
-    c->solver = (const Caffe__SolverParameter *)(const void *)ot_doc_root(c->doc);
+    c->solver = s = (Caffe__SolverParameter *)(void *)ot_doc_root(c->doc);
     if (apply_sets(c, NULL, sets, nset, false, err) < 0)
         return err->code;
+    if (no_mining)
+        s->mining = NULL; /* its memory is the document's */
     if (find_train_net(c, &shared, err) < 0 ||
         apply_sets(c, shared, sets, nset, true, err) < 0 ||
         find_test_nets(c, shared, err) < 0)
@@ -269,14 +273,14 @@ static int load(struct ot_config *c, const char *const *sets, int nset, struct o
 }
 
 struct ot_config *ot_config_load(const char *path, const char *const *sets, int nset,
-                                 struct ot_err *err)
+                                 bool no_mining, struct ot_err *err)
 {
     struct ot_config *c = ot_alloc(1, sizeof *c, err);
 
     if (!c)
         return NULL;
     c->path = ot_arena_strdup(&c->arena, path, err);
-    if (!c->path || load(c, sets, nset, err) < 0) {
+    if (!c->path || load(c, sets, nset, no_mining, err) < 0) {
         ot_config_free(c);
         return NULL;
     }

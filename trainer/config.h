@@ -47,9 +47,10 @@ struct ot_config {
 };
 
 /* sets: "path=value" strings of --set, applied in order; "net.PATH=value" goes to the net, where
- * a layer may be named: net.layer[conv1].convolution_param.num_output=20 */
+ * a layer may be named: net.layer[conv1].convolution_param.num_output=20.
+ * no_mining: the mining block is left out. */
 struct ot_config *ot_config_load(const char *path, const char *const *sets, int nset,
-                                 struct ot_err *err);
+                                 bool no_mining, struct ot_err *err);
 void ot_config_free(struct ot_config *c);
 
 /* `path` with variables replaced, relative to the current directory or else to the folder of

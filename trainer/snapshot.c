@@ -2,6 +2,7 @@
 #include "trainer/snapshot.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,5 +276,22 @@ void ot_snapshot_prune(const char *prefix, int keep)
 
             (void)snprintf(path, sizeof path, "%s_iter_%lld%s", prefix, iter[i], suffix[j]);
             (void)unlink(path);
+        }
+}
+
+void ot_snapshot_move(const char *prefix, const char *to)
+{
+    long long iter[MAX_LIST];
+    const char *slash = strrchr(prefix, '/'), *stem = slash ? slash + 1 : prefix;
+    int k = list(prefix, iter, MAX_LIST);
+
+    for (int i = 0; i < k; i++)
+        for (size_t j = 0; j < 3; j++) {
+            char from[1200], dest[2400];
+
+            (void)snprintf(from, sizeof from, "%s_iter_%lld%s", prefix, iter[i], suffix[j]);
+            (void)snprintf(dest, sizeof dest, "%s/%s_iter_%lld%s", to, stem, iter[i], suffix[j]);
+            if (rename(from, dest) < 0 && errno != ENOENT)
+                ot_log(OT_LOG_WARN, "snapshot", "cannot move '%s': %s", from, strerror(errno));
         }
 }

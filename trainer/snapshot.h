@@ -34,6 +34,9 @@ int ot_snapshot_newest(const char *prefix, char *path, size_t n);
 /* Deletes all but the newest `keep` snapshots of this prefix (0: deletes none). */
 void ot_snapshot_prune(const char *prefix, int keep);
 
+/* Moves all snapshots of this prefix into the folder `to`. */
+void ot_snapshot_move(const char *prefix, const char *to);
+
 /* Copies weights of equally named layers ("a.caffemodel,b.caffemodel"); layers without a match
  * are logged and keep their fillers. */
 int ot_weights_load(struct ot_net *net, const char *paths, struct ot_err *err);

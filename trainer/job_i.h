@@ -1,0 +1,56 @@
+/* job_i.h - what a job holds; shared by train.c, report.c and job.c only. */
+#ifndef OT_TRAINER_JOB_I_H
+#define OT_TRAINER_JOB_I_H
+
+#include "trainer/evaluate.h"
+#include "trainer/metrics.h"
+#include "trainer/mine.h"
+#include "trainer/snapshot.h"
+#include "trainer/solver.h"
+#include "trainer/train.h"
+
+enum { OT_MAX_LOSSES = 32 };
+
+struct ot_job {
+    struct ot_config *config;
+    const Caffe__SolverParameter *param;
+    struct ot_dev *dev;
+    struct ot_feeds *feeds;
+    struct ot_mine *mine;             /* NULL without mining */
+    struct ot_net *net;
+    struct ot_solver *solver;
+    struct ot_test *test[OT_MAX_TEST_NETS];
+    struct ot_metrics *metrics;
+    int lock;                         /* of the run folder; -1 */
+    struct ot_net_blob *loss[OT_MAX_LOSSES];
+    int nloss;
+    double loss_sum[OT_MAX_LOSSES];   /* of this iteration, over iter_size */
+
+    /* progress */
+    double start_s, last_s;           /* of the loop; of the last display */
+    int64_t start_iter, last_iter;
+    int64_t images, last_images;
+    double wait_at_last;
+    double *recent;                   /* the last average_loss losses */
+    int nrecent;
+    double fresh_loss, mined_loss;    /* running means; NaN before the first */
+    double last_loss, last_map;
+    double final_map;                 /* NaN without detection */
+};
+
+int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_train_opts *opts,
+                struct ot_err *err);
+void ot_job_close(struct ot_job *j);
+/* Takes the run folder: lock, log, metrics; moves an earlier run's files away unless resumed. */
+int ot_job_claim(struct ot_job *j, bool resumed, struct ot_err *err);
+int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err);
+
+/* report.c: what people and programs read */
+void ot_report_start(struct ot_job *j);
+void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms);
+void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r);
+int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,
+                    struct ot_err *err);
+void ot_report_end(struct ot_job *j);
+
+#endif

@@ -1,0 +1,285 @@
+/*
+ * train.c - the loop.
+ *
+ * One pass is one batch through the net, fresh or re-injected; one iteration is iter_size passes
+ * and one update.  The order of events of an iteration follows Caffe's Solver::Step: test, then
+ * train, then snapshot.
+ */
+#include "trainer/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "trainer/job_i.h"
+#include "trainer/signals.h"
+
+/* ---- one iteration ---------------------------------------------------------------------------------- */
+
+static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
+{
+    for (int k = 0; k < j->nloss; k++) {
+        float v = 0;
+
+        if (ot_count(&j->loss[k]->b.data.shape) != 1)
+            continue;
+        if (ot_net_read(j->net, &j->loss[k]->b, &v, err) < 0)
+            return err->code;
+        if (!isfinite(v))
+            return ot_fail(err, OT_ENAN,
+                           "iteration %lld: loss '%s' is %g; lower base_lr or set clip_gradients",
+                           (long long)j->solver->iter, j->loss[k]->b.name, (double)v);
+        j->loss_sum[k] += (double)v / j->param->iter_size;
+        *total += (double)j->loss[k]->loss_weight * (double)v / j->param->iter_size;
+    }
+    return 0;
+}
+
+static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
+                    struct ot_err *err)
+{
+    const uint32_t *sample = NULL;
+    int n = j->mine ? ot_mine_next(j->mine, pass, &sample) : 0;
+
+    *reinjected = n > 0;
+    if (ot_feeds_next(j->feeds, sample, n, (uint64_t)pass << 32, err) < 0)
+        return err->code;
+    j->net->env.iter = (uint64_t)pass;
+    if (ot_net_forward(j->net, NULL, err) < 0 || read_losses(j, loss, err) < 0)
+        return err->code;
+    if (j->mine && ot_mine_read(j->mine, pass, *reinjected, err) < 0)
+        return err->code;
+    if (ot_feeds_batch(j->feeds))
+        j->images += ot_feeds_batch(j->feeds)->n;
+    return ot_net_backward(j->net, err);
+}
+
+static int one_iteration(struct ot_job *j, struct ot_err *err)
+{
+    double t0 = ot_now_s(), loss = 0, lr = ot_solver_lr(j->solver), ms;
+    int64_t iter = j->solver->iter;
+    bool reinjected = false;
+
+    memset(j->loss_sum, 0, sizeof j->loss_sum);
+    ot_net_zero_grads(j->net);
+    for (int k = 0; k < j->param->iter_size; k++)
+        if (one_pass(j, iter * j->param->iter_size + k, &reinjected, &loss, err) < 0)
+            return err->code;
+    if (ot_solver_update(j->solver, lr, err) < 0)
+        return err->code;
+    ms = 1e3 * (ot_now_s() - t0);
+    if (j->mine)
+        ot_mine_note(j->mine, iter, reinjected, loss, lr, ms);
+    ot_report_iter(j, lr, loss, reinjected, ms);
+    return 0;
+}
+
+/* ---- tests and snapshots -------------------------------------------------------------------------------- */
+
+static int run_tests(struct ot_job *j, bool final, struct ot_err *err)
+{
+    for (int i = 0; i < j->config->ntest; i++) {
+        struct ot_test_result r;
+        char dir[1200];
+
+        (void)snprintf(dir, sizeof dir, "%s/detections", j->config->run_dir);
+        if (ot_test_run(j->test[i], final && i == 0 ? dir : NULL, ot_signals_stop, &r, err) < 0)
+            return err->code;
+        ot_report_test(j, i, &r);
+        if (final && ot_report_final(j, &r, i, err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
+static int save(struct ot_job *j, struct ot_err *err)
+{
+    char path[1200];
+
+    if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path,
+                          err) < 0)
+        return err->code;
+    if (j->mine && ot_mine_pool(j->mine))
+        ot_pool_snapshot(ot_mine_pool(j->mine), j->solver->iter, path, 0);
+    ot_snapshot_prune(j->config->prefix, j->param->snapshot_keep);
+    ot_log(OT_LOG_INFO, "train", "snapshot %s", path);
+    return 0;
+}
+
+static bool due(int64_t iter, int every)
+{
+    return every > 0 && iter % every == 0;
+}
+
+static int loop(struct ot_job *j, struct ot_err *err)
+{
+    const Caffe__SolverParameter *p = j->param;
+    bool warned = false;
+
+    while (j->solver->iter < p->max_iter) {
+        if (due(j->solver->iter, p->test_interval) &&
+            (j->solver->iter > 0 ? j->solver->iter > j->start_iter : p->test_initialization) &&
+            run_tests(j, false, err) < 0)
+            return err->code;
+        if (one_iteration(j, err) < 0)
+            return err->code;
+        if ((due(j->solver->iter, p->snapshot) || ot_signals_save()) && save(j, err) < 0)
+            return err->code;
+        if (!warned && j->mine && ot_mine_pool(j->mine) && ot_pool_ok(ot_mine_pool(j->mine), err) < 0) {
+            ot_log_err("pool", err); /* training goes on; the pool stays in memory */
+            warned = true;
+        }
+        if (ot_signals_stop() ||
+            (p->max_time_s > 0 && ot_now_s() - j->start_s > (double)p->max_time_s))
+            return ot_fail(err, OT_ESTOPPED, "stopped by %s at iteration %lld of %d",
+                           ot_signals_stop() ? ot_signals_name() : "max_time_s",
+                           (long long)j->solver->iter, p->max_iter);
+    }
+    return 0;
+}
+
+/* ---- the job ------------------------------------------------------------------------------------------------ */
+
+static int finish(struct ot_job *j, int rc, struct ot_err *err)
+{
+    struct ot_err more = OT_ERR_INIT;
+    const Caffe__SolverParameter *p = j->param;
+    bool stopped = rc == OT_ESTOPPED, unsaved = !due(j->solver->iter, p->snapshot);
+
+    ot_progress_end();
+    if ((rc == 0 || stopped) && p->snapshot_after_train && unsaved && save(j, &more) < 0) {
+        *err = more;
+        rc = more.code;
+    }
+    if (rc == 0 && run_tests(j, true, err) < 0)
+        rc = err->code;
+    ot_report_end(j);
+    if (stopped && rc == OT_ESTOPPED)
+        ot_log(OT_LOG_INFO, "train", "go on with: ohemtrain %s --resume", j->config->path);
+    if (j->mine && ot_mine_close(j->mine, rc == 0 ? "ok" : stopped ? "interrupted" : "failed",
+                                 ot_exit_code((enum ot_code)rc), j->solver->iter, j->last_loss,
+                                 isnan(j->final_map) ? NULL : "map", j->final_map, &more) < 0) {
+        ot_log_err("pool", &more);
+        if (rc == 0) {
+            *err = more;
+            rc = more.code;
+        }
+    }
+    return rc;
+}
+
+int ot_train(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err)
+{
+    struct ot_job j;
+    int rc = ot_job_open(&j, config, opts, err);
+
+    if (rc == 0)
+        rc = ot_job_start(&j, opts, err);
+    if (rc == 0) {
+        ot_signals_install();
+        ot_report_start(&j);
+        rc = finish(&j, loop(&j, err), err);
+    }
+    ot_job_close(&j);
+    return rc;
+}
+
+static void print_table(const struct ot_net *net)
+{
+    struct ot_str s = { 0 };
+
+    ot_net_table(net, &s);
+    ot_out("%s\n", s.buf ? s.buf : "");
+    ot_str_release(&s);
+}
+
+int ot_check(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err)
+{
+    struct ot_job j;
+    int rc = ot_job_open(&j, config, opts, err);
+
+    if (rc == 0)
+        print_table(j.net);
+    for (int i = 0; rc == 0 && i < config->ntest; i++) {
+        rc = ot_net_plan(ot_test_net(j.test[i]), err);
+        if (rc == 0)
+            print_table(ot_test_net(j.test[i]));
+    }
+    ot_job_close(&j);
+    return rc;
+}
+
+int ot_test_only(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err)
+{
+    struct ot_job j;
+    int rc = ot_job_open(&j, config, opts, err);
+
+    if (rc == 0 && !config->ntest)
+        rc = ot_fail(err, OT_ECONFIG, "the config names no test net");
+    if (rc == 0 && opts->weights)
+        rc = ot_weights_load(j.net, opts->weights, err);
+    for (int i = 0; rc == 0 && i < config->ntest; i++) {
+        struct ot_test_result r;
+        struct ot_str s = { 0 };
+
+        rc = ot_test_run(j.test[i], NULL, ot_signals_stop, &r, err);
+        if (rc == 0 && r.detection)
+            ot_test_table(j.test[i], &r, &s);
+        for (int k = 0; rc == 0 && k < r.n_values; k++)
+            ot_str_printf(&s, "%s = %.6g\n", r.name[k], r.value[k]);
+        ot_out("%s", s.buf ? s.buf : "");
+        ot_str_release(&s);
+    }
+    ot_job_close(&j);
+    return rc;
+}
+
+/* ---- --time ----------------------------------------------------------------------------------------------------- */
+
+static void time_table(const struct ot_net *net, int n, double total)
+{
+    double fwd = 0, bwd = 0;
+
+    ot_out("%-24s %-20s %10s %10s\n", "layer", "type", "forward ms", "backward ms");
+    for (int i = 0; i < net->nnode; i++) {
+        const struct ot_node *k = &net->node[i];
+
+        ot_out("%-24.24s %-20.20s %10.3f %10.3f\n", k->l.name, k->l.ops->type, 1e3 * k->fwd_s / n,
+               1e3 * k->bwd_s / n);
+        fwd += k->fwd_s;
+        bwd += k->bwd_s;
+    }
+    ot_out("%-24s %-20s %10.3f %10.3f  (%.3f ms an iteration with update and data)\n", "all", "",
+           1e3 * fwd / n, 1e3 * bwd / n, 1e3 * total / n);
+}
+
+int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n,
+            struct ot_err *err)
+{
+    struct ot_job j;
+    double t0 = 0;
+    int rc = ot_job_open(&j, config, opts, err);
+
+    if (rc == 0)
+        rc = ot_net_history(j.net, 1, err);
+    for (int i = -2; rc == 0 && i < n; i++) { /* two passes to warm up */
+        if (i == 0) {
+            t0 = ot_now_s();
+            j.net->timing = true;
+        }
+        ot_net_zero_grads(j.net);
+        rc = ot_feeds_next(j.feeds, NULL, 0, 0, err);
+        if (rc == 0)
+            rc = ot_net_forward(j.net, NULL, err);
+        if (rc == 0)
+            rc = ot_net_backward(j.net, err);
+        if (rc == 0)
+            rc = ot_solver_update(j.solver, 0.0, err);
+    }
+    if (rc == 0)
+        time_table(j.net, n, ot_now_s() - t0);
+    ot_job_close(&j);
+    return rc;
+}
