@@ -149,7 +149,7 @@ static void the_ohem_loss_gives_rfcns_instance_losses(void **state)
 static void smooth_l1_case(const char *name, const char *text)
 {
     struct ot_shape in[4];
-    char path[128], blob[16];
+    char path[128], blob[24];
     struct ot_golden g;
     struct ot_mini *m;
     int n = 0;

@@ -277,6 +277,29 @@ static void the_gradient_of_roi_pooling_is_that_of_its_maxima(void **state)
     ot_mini_close(m);
 }
 
+static void a_maximum_beyond_the_rois_end_gets_no_gradient(void **state)
+{
+    const struct ot_shape in[] = { ot_shape4(1, 1, 1, 60), ot_shape2(1, 5) };
+    struct ot_mini *m = ot_test_mini("layer { name: 'l' type: 'ROIPooling' bottom: 'x' bottom: 'r' "
+                                     "top: 'y' roi_pooling_param { pooled_h: 1 pooled_w: 7 } }",
+                                     2, in);
+    struct ot_err err = OT_ERR_INIT;
+    double sum = 0.0;
+
+    (void)state;
+    memcpy(m->in[1].v, (float[]){ 0, 0, 0, 56, 0 }, 5 * sizeof(float));
+    m->in[0].v[57] = 1.0f; /* 57 cells in 7 bins: the last bin sees cell 57 */
+    for (size_t i = 0; i < 7; i++)
+        m->out_grad[0].v[i] = 1.0f;
+    ot_test_forward(m);
+    assert_ok(ot_mini_backward(m, &err), &err);
+    assert_near(m->out[0].v[6], 1.0, 0.0);
+    for (size_t i = 0; i < 60; i++)
+        sum += (double)m->in_grad[0].v[i];
+    assert_near(sum, 6.0, 0.0);
+    ot_mini_close(m);
+}
+
 /* ---- proposals --------------------------------------------------------------------------------
  */
 
@@ -395,6 +418,24 @@ static void proposals_of_equal_score_come_in_the_order_of_anchors(void **state)
 
         assert_true(b[4] >= a[4] - 24.0f); /* never back by more than a row of cells */
     }
+    ot_mini_close(m);
+}
+
+static void no_more_than_the_best_go_into_nms(void **state)
+{
+    const struct ot_shape in[] = { ot_shape4(1, 6, 5, 7), ot_shape4(1, 12, 5, 7), ot_shape2(1, 3) };
+    struct ot_mini *m = ot_test_mini(
+        "anchor_param { feat_stride: 8 base_size: 8 ratio: [0.5, 1, 2] scale: 1 } "
+        "layer { name: 'l' type: 'Proposal' bottom: 'p' bottom: 'd' bottom: 'i' top: 'r' top: 's' "
+        "proposal_param { pre_nms_top_n: 7 post_nms_top_n: 20 nms_thresh: 1 min_size: 0 } }",
+        3, in);
+
+    (void)state;
+    ot_mini_random(m, 33, 0, 0.01f);
+    memcpy(m->in[2].v, (float[]){ 40, 56, 1 }, 3 * sizeof(float));
+    ot_test_forward(m);
+    assert_true(m->out[0].v[5 * 6] == 0.0f);
+    assert_true(m->out[0].v[5 * 7] == -1.0f);
     ot_mini_close(m);
 }
 
@@ -550,10 +591,12 @@ int main(void)
         cmocka_unit_test(unused_rois_pool_to_zero_and_get_no_gradient),
         cmocka_unit_test(a_roi_of_no_image_is_an_error),
         cmocka_unit_test(the_gradient_of_roi_pooling_is_that_of_its_maxima),
+        cmocka_unit_test(a_maximum_beyond_the_rois_end_gets_no_gradient),
         cmocka_unit_test(proposals_agree_with_py_faster_rcnn),
         cmocka_unit_test(images_of_a_batch_are_proposed_as_if_alone),
         cmocka_unit_test(rows_without_a_proposal_are_marked_unused),
         cmocka_unit_test(proposals_of_equal_score_come_in_the_order_of_anchors),
+        cmocka_unit_test(no_more_than_the_best_go_into_nms),
         cmocka_unit_test(wrong_proposal_settings_are_refused_by_name),
         cmocka_unit_test(detections_are_in_pixels_of_the_original_image),
         cmocka_unit_test(detections_are_the_best_of_each_image),

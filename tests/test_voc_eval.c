@@ -214,6 +214,20 @@ static void equal_scores_are_ordered_by_image_whatever_the_input_order(void **st
     assert_near(one_class(b, 2, &gt, 1).ap, 1.0, 1e-12);
 }
 
+static void recall_three_tenths_does_not_reach_the_fourth_point(void **state)
+{
+    struct ot_voc_gt gt[10];
+    struct ot_voc_det det[3];
+
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        gt[i] = (struct ot_voc_gt){ i, 1, false, { 0, 0, 9, 9 } };
+    for (int i = 0; i < 3; i++)
+        det[i] = (struct ot_voc_det){ i, 1, 0.5f, { 0, 0, 9, 9 } };
+    assert_near(one_class(det, 3, gt, 10).ap07, 3.0 / 11.0, 1e-12); /* 3 * 0.1 > 0.3 */
+    assert_near(one_class(det, 3, gt, 10).ap, 0.3, 1e-12);
+}
+
 static void classes_without_objects_do_not_count_in_the_mean(void **state)
 {
     const struct ot_voc_gt gt = { .image = 1, .cls = 2, .box = { 0, 0, 9, 9 } };
@@ -274,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_second_claim_is_a_false_positive),
         cmocka_unit_test(a_difficult_object_is_neither_hit_nor_miss),
         cmocka_unit_test(equal_scores_are_ordered_by_image_whatever_the_input_order),
+        cmocka_unit_test(recall_three_tenths_does_not_reach_the_fourth_point),
         cmocka_unit_test(classes_without_objects_do_not_count_in_the_mean),
         cmocka_unit_test(impossible_classes_and_scores_are_refused),
         cmocka_unit_test(a_failed_allocation_is_reported),
