@@ -83,7 +83,7 @@ static void *work(void *arg)
         if (opened < 0)
             s->err = opening;
         else
-            (void)ot_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position, &s->err);
+            (void)ot_batch_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position, &s->err);
         (void)pthread_mutex_lock(&l->lock);
         s->state = s->generation == l->generation ? READY : FREE;
         (void)pthread_cond_broadcast(&l->change);
@@ -305,7 +305,7 @@ int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t 
     if (!s)
         return ot_fail(err, OT_EBUSY, "%s: give a fetched batch back with done() first, got %d",
                        l->source.name, FETCH_SLOTS);
-    rc = ot_fill(&l->source, &l->hand, &s->slot, index, n, ordinal, err);
+    rc = ot_batch_fill(&l->source, &l->hand, &s->slot, index, n, ordinal, err);
     if (rc == 0) {
         s->state = HELD;
         *batch = &s->slot.batch;
@@ -367,6 +367,11 @@ int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err)
 
 /* ---- facts --------------------------------------------------------------------------------------
  */
+
+const char *ot_loader_source(const struct ot_loader *l)
+{
+    return ot_db_path(l->source.db);
+}
 
 size_t ot_loader_count(const struct ot_loader *l)
 {

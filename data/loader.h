@@ -37,17 +37,17 @@
 struct ot_loader;
 
 struct ot_loader_conf {
-    const char *source;      /* LMDB directory (or file) */
-    bool detection;          /* AnnotatedDatum instead of Datum */
-    bool train;              /* phase TRAIN */
+    const char *source; /* LMDB directory (or file) */
+    bool detection;     /* AnnotatedDatum instead of Datum */
+    bool train;         /* phase TRAIN */
     int batch_size;
-    int threads;             /* decode workers, >= 1 */
-    int prefetch;            /* batches ahead, >= 1 */
+    int threads;  /* decode workers, >= 1 */
+    int prefetch; /* batches ahead, >= 1 */
     bool shuffle;
     uint64_t seed;
     const Caffe__TransformationParameter *transform; /* NULL: defaults; borrowed while open */
     const Caffe__DetectionDataParameter *det;        /* NULL: defaults; borrowed while open */
-    const char *base_dir;    /* mean_file is relative to this; "" = current directory */
+    const char *base_dir; /* mean_file is relative to this; "" = current directory */
 };
 
 /* What happened to one sample on its way into the batch. */
@@ -63,22 +63,21 @@ struct ot_sample_info {
 
 struct ot_batch {
     int n;
-    bool fetched;                 /* came from ot_loader_fetch() */
-    int channels, height, width;  /* of data */
-    float *data;                  /* (n, channels, height, width) */
-    float *label;                 /* images: (n) */
-    float *im_info;               /* detection: (n, 3) */
-    float *gt;                    /* detection: (n, max_boxes, 6) */
-    unsigned char *difficult;     /* detection: (n, max_boxes) */
-    struct ot_sample_info *sample;/* n */
+    bool fetched;                  /* came from ot_loader_fetch() */
+    int channels, height, width;   /* of data */
+    float *data;                   /* (n, channels, height, width) */
+    float *label;                  /* images: (n) */
+    float *im_info;                /* detection: (n, 3) */
+    float *gt;                     /* detection: (n, max_boxes, 6) */
+    unsigned char *difficult;      /* detection: (n, max_boxes) */
+    struct ot_sample_info *sample; /* n */
 };
 
 struct ot_loader *ot_loader_open(const struct ot_loader_conf *conf, struct ot_err *err);
 void ot_loader_close(struct ot_loader *l); /* NULL is fine; stops and joins the workers */
 
 /* Shape of the first batch without starting the workers: decodes one record. */
-int ot_loader_peek(struct ot_loader *l, int *channels, int *height, int *width,
-                   struct ot_err *err);
+int ot_loader_peek(struct ot_loader *l, int *channels, int *height, int *width, struct ot_err *err);
 
 /* The next batch of the stream; waits for the workers (started by the first call).  A failed
  * batch is passed over by the call that reports it.  `prefetch` + 1 batches may be held at once
@@ -97,12 +96,12 @@ uint64_t ot_loader_position(const struct ot_loader *l);
 /* Throws prefetched batches away and goes on from there. */
 int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err);
 
-const char *ot_loader_source(const struct ot_loader *l);         /* as opened */
-size_t ot_loader_count(const struct ot_loader *l);              /* records */
-uint64_t ot_loader_fingerprint(const struct ot_loader *l);      /* of the key list */
+const char *ot_loader_source(const struct ot_loader *l);   /* as opened */
+size_t ot_loader_count(const struct ot_loader *l);         /* records */
+uint64_t ot_loader_fingerprint(const struct ot_loader *l); /* of the key list */
 /* The key of record `index` into buf (escaped when not printable); returns buf. */
 char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t n);
 int ot_loader_max_boxes(const struct ot_loader *l);
-double ot_loader_wait_s(const struct ot_loader *l);             /* caller's time in next/fetch */
+double ot_loader_wait_s(const struct ot_loader *l); /* caller's time in next/fetch */
 
 #endif
