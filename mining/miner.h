@@ -144,7 +144,8 @@ int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float 
 struct ot_miner_counts ot_miner_counts(const struct ot_miner *m);
 
 /* The whole state as bytes (versioned, checksummed), for a snapshot; and back.  Restoring into a
- * miner of another configuration keeps the rows and says so in *note when not NULL. */
+ * miner of another configuration keeps the rows (those of least loss are dropped when they are
+ * more than its capacity); on failure the miner is as it was.  The sink is not called. */
 int ot_miner_save(const struct ot_miner *m, struct ot_str *out, struct ot_err *err);
 int ot_miner_restore(struct ot_miner *m, const void *bytes, size_t n, struct ot_err *err);
 

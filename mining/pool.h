@@ -6,7 +6,7 @@
  * seconds or flush_rows changed rows.  The trainer never waits for SQLite.  After kill -9 the
  * file opens and passes PRAGMA integrity_check; at most the last second is missing.
  *
- * Schema and views: mining/schema.sql, documented in docs/mining.md.  PRAGMA user_version
+ * Schema and views: mining/schema.sql, documented in docs/pool-schema.md.  PRAGMA user_version
  * numbers the schema; older files are migrated after a backup, newer ones are refused.
  *
  * Ownership: ot_pool_open returns owned; ot_pool_close flushes, checkpoints, joins, frees.

@@ -1,0 +1,174 @@
+/*
+ * reinject.c - when a batch is trained on again, which samples are in it, and what became of them.
+ *
+ * When: enough samples wait, enough fresh iterations lie between, the share of re-injected
+ * iterations stays within its limit.  Which: a uniform draw without replacement among the
+ * waiting samples (not the worst: at the top is where the wrong labels are), by the
+ * counter-based generator.  Afterwards each booked row that was seen is learned, quarantined
+ * (the probe) or cools down; a row that was not seen again stays as it is.
+ */
+#include <math.h>
+
+#include "base/rng.h"
+#include "mining/miner_impl.h"
+
+static void wake(struct ot_miner *m, int64_t iter)
+{
+    while (m->cooling.head >= 0 && m->e[m->cooling.head].r.cool_until <= iter) {
+        int32_t i = m->cooling.head;
+
+        ot_rows_set_state(m, i, OT_WAITING);
+        ot_tell_row(m, iter, i);
+    }
+}
+
+/* NAIVE re-injects as soon as a batch is full, without limits. */
+static bool is_time(const struct ot_miner *m, int64_t iter)
+{
+    const struct ot_miner_conf *c = &m->conf;
+
+    if (m->in_flight || iter >= c->end_iter || m->n_waiting < c->batch)
+        return false;
+    if (c->naive)
+        return true;
+    return m->fresh >= c->min_fresh &&
+           (double)(m->batches + 1) <= (double)c->max_share * (double)m->iters;
+}
+
+/* Waiting rows of a sample into the book, worst first: a short insertion sort. */
+static void book_sample(struct ot_miner *m, uint32_t sample)
+{
+    int first = m->n_book, end;
+
+    for (int32_t i = m->sample[sample].rows.head; i >= 0; i = m->e[i].link[OT_BY_SAMPLE].next) {
+        const struct ot_row *r = &m->e[i].r, *o;
+        int at;
+
+        if (r->state != OT_WAITING)
+            continue;
+        at = m->n_book;
+        while (at > first && (o = &m->e[m->book[at - 1].row].r, 1) &&
+               (o->loss_ema < r->loss_ema ||
+                (o->loss_ema == r->loss_ema && ot_row_key(o->sample, o->kind, o->slot) >
+                                                   ot_row_key(r->sample, r->kind, r->slot))))
+            at--;
+        end = first + m->conf.per_sample;
+        end = end < m->book_cap ? end : m->book_cap;
+        if (at >= end)
+            continue;
+        m->n_book += m->n_book < end;
+        for (int k = m->n_book - 1; k > at; k--)
+            m->book[k] = m->book[k - 1];
+        m->book[at] =
+            (struct ot_booked){ .row = i, .sample = sample, .before = r->loss, .after = NAN };
+    }
+    for (int k = first; k < m->n_book; k++) {
+        m->e[m->book[k].row].book = k;
+        ot_rows_resort(m, m->book[k].row);
+    }
+}
+
+static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
+{
+    for (int k = 0; k < m->conf.batch; k++) {
+        uint32_t left = (uint32_t)(m->n_waiting - k);
+        uint32_t at = (uint32_t)k +
+                      ot_rng_below(m->conf.seed, OT_RNG_MINING, (uint64_t)iter, (uint64_t)k, left);
+        uint32_t s = m->waiting[at];
+
+        m->waiting[at] = m->waiting[k];
+        m->sample[m->waiting[at]].wait_pos = (int32_t)at;
+        m->waiting[k] = s;
+        m->sample[s].wait_pos = k;
+        sample[k] = s;
+    }
+}
+
+int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample)
+{
+    wake(m, iter);
+    m->iters += iter >= m->conf.start_iter;
+    if (!is_time(m, iter)) {
+        m->fresh++;
+        return 0;
+    }
+    draw(m, iter, sample);
+    m->n_book = 0;
+    for (int k = 0; k < m->conf.batch; k++)
+        book_sample(m, sample[k]);
+    m->in_flight = true;
+    m->fresh = 0;
+    m->batches++;
+    return m->conf.batch;
+}
+
+int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *rows, int max)
+{
+    int n = 0;
+
+    for (int k = 0; k < m->n_book && m->in_flight && n < max; k++)
+        if (m->book[k].sample == sample)
+            rows[n++] = m->e[m->book[k].row].r;
+    return n;
+}
+
+/* ---- afterwards ------------------------------------------------------------------------------ */
+
+static void cool(struct ot_miner *m, int32_t i, int64_t iter)
+{
+    if (m->conf.naive)
+        m->e[i].r.cool_until = OT_NEVER;
+    else
+        m->e[i].r.cool_until = iter + m->conf.cooldown;
+    if (m->conf.naive || m->conf.cooldown > 0)
+        ot_rows_set_state(m, i, OT_COOLING);
+}
+
+static void decide(struct ot_miner *m, int32_t i, int64_t iter)
+{
+    struct ot_row *r = &m->e[i].r;
+
+    r->n_reinj++;
+    m->reinjected++;
+    if (r->loss < m->conf.retire) {
+        ot_row_learned(m, i, iter, "when re-injected");
+    } else if (!m->conf.naive && r->n_reinj >= m->conf.probe_after && ot_contradicted(m, r)) {
+        ot_rows_set_state(m, i, OT_QUARANTINED);
+        m->quarantined_total++;
+        ot_tell(m, iter, i, OT_EV_QUARANTINE,
+                "after %d re-injections still class %d with p %.2f > %.2f, loss %.2f", r->n_reinj,
+                r->pred, (double)r->p_pred, (double)m->conf.probe_conf, (double)r->loss);
+    } else {
+        cool(m, i, iter);
+    }
+    ot_tell_row(m, iter, i);
+}
+
+void ot_unbook(struct ot_miner *m)
+{
+    for (int k = 0; k < m->n_book; k++) {
+        m->e[m->book[k].row].book = -1;
+        ot_rows_resort(m, m->book[k].row);
+    }
+    m->in_flight = false;
+}
+
+void ot_remeasure(struct ot_miner *m, int64_t iter)
+{
+    int n = m->in_flight ? m->n_book : 0;
+
+    if (!m->in_flight)
+        return;
+    for (int k = 0; k < n; k++) {
+        m->out_id[k] = m->e[m->book[k].row].r.id;
+        m->out_before[k] = m->book[k].before;
+        m->out_after[k] = m->book[k].after;
+    }
+    ot_unbook(m);
+    for (int k = 0; k < n; k++)
+        if (!isnan(m->book[k].after))
+            decide(m, m->book[k].row, iter);
+    m->n_book = 0;
+    if (m->sink.reinjected)
+        m->sink.reinjected(m->sink.ctx, iter, m->out_id, m->out_before, m->out_after, n);
+}

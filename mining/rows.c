@@ -1,0 +1,256 @@
+/*
+ * rows.c - where rows live: by identity, by sample, by class and by state.
+ *
+ * It decides which row goes when room is needed: the least EMA of the losses, then the one not
+ * seen for longest, then the older id; never one that is quarantined, excluded or booked.
+ * Each class has its own heap so that a class at its share makes room within itself.
+ */
+#include "base/mem.h"
+#include "mining/miner_impl.h"
+
+uint64_t ot_row_key(uint32_t sample, uint8_t kind, int32_t slot)
+{
+    return (uint64_t)sample << 32 | (uint64_t)kind << 30 | ((uint32_t)slot & OT_SLOT_MAX);
+}
+
+int32_t ot_rows_find(const struct ot_miner *m, uint64_t key)
+{
+    uint64_t i;
+
+    return ot_map_get(&m->by_key, key, &i) ? (int32_t)i : -1;
+}
+
+static void list_push(struct ot_miner *m, enum ot_list_id which, struct ot_list *l, int32_t i)
+{
+    m->e[i].link[which] = (struct ot_link){ .next = -1, .prev = l->tail };
+    if (l->tail >= 0)
+        m->e[l->tail].link[which].next = i;
+    else
+        l->head = i;
+    l->tail = i;
+}
+
+static void list_remove(struct ot_miner *m, enum ot_list_id which, struct ot_list *l, int32_t i)
+{
+    struct ot_link k = m->e[i].link[which];
+
+    if (k.prev >= 0)
+        m->e[k.prev].link[which].next = k.next;
+    else
+        l->head = k.next;
+    if (k.next >= 0)
+        m->e[k.next].link[which].prev = k.prev;
+    else
+        l->tail = k.prev;
+}
+
+/* ---- heaps ----------------------------------------------------------------------------------- */
+
+static bool goes_before(const struct ot_row *a, const struct ot_row *b)
+{
+    if (a->loss_ema != b->loss_ema)
+        return a->loss_ema < b->loss_ema;
+    if (a->last_iter != b->last_iter)
+        return a->last_iter < b->last_iter;
+    return a->id < b->id;
+}
+
+static void place(struct ot_miner *m, struct ot_class *c, int at, int32_t i)
+{
+    c->heap[at] = i;
+    m->e[i].heap = at;
+}
+
+static void sift_up(struct ot_miner *m, struct ot_class *c, int at)
+{
+    int32_t i = c->heap[at];
+
+    while (at > 0) {
+        int up = (at - 1) / 2;
+
+        if (!goes_before(&m->e[i].r, &m->e[c->heap[up]].r))
+            break;
+        place(m, c, at, c->heap[up]);
+        at = up;
+    }
+    place(m, c, at, i);
+}
+
+static void sift_down(struct ot_miner *m, struct ot_class *c, int at)
+{
+    int32_t i = c->heap[at];
+
+    for (;;) {
+        int down = 2 * at + 1;
+
+        if (down >= c->n)
+            break;
+        if (down + 1 < c->n && goes_before(&m->e[c->heap[down + 1]].r, &m->e[c->heap[down]].r))
+            down++;
+        if (!goes_before(&m->e[c->heap[down]].r, &m->e[i].r))
+            break;
+        place(m, c, at, c->heap[down]);
+        at = down;
+    }
+    place(m, c, at, i);
+}
+
+static void heap_remove(struct ot_miner *m, int32_t i)
+{
+    struct ot_class *c = &m->class[m->e[i].r.label];
+    int at = m->e[i].heap;
+    int32_t last;
+
+    if (at < 0)
+        return;
+    m->e[i].heap = -1;
+    last = c->heap[--c->n];
+    if (last == i)
+        return;
+    place(m, c, at, last);
+    sift_up(m, c, at);
+    sift_down(m, c, m->e[last].heap);
+}
+
+void ot_rows_resort(struct ot_miner *m, int32_t i)
+{
+    struct ot_entry *e = &m->e[i];
+    struct ot_class *c = &m->class[e->r.label];
+    bool may_go = e->r.state != OT_QUARANTINED && e->r.state != OT_EXCLUDED && e->book < 0;
+
+    if (!may_go) {
+        heap_remove(m, i);
+        return;
+    }
+    if (e->heap < 0)
+        place(m, c, c->n++, i);
+    sift_up(m, c, e->heap);
+    sift_down(m, c, e->heap);
+}
+
+int32_t ot_rows_least(const struct ot_miner *m)
+{
+    int32_t best = -1;
+
+    for (int c = 0; c < m->conf.n_classes; c++) {
+        int32_t i = m->class[c].n ? m->class[c].heap[0] : -1;
+
+        if (i >= 0 && (best < 0 || goes_before(&m->e[i].r, &m->e[best].r)))
+            best = i;
+    }
+    return best;
+}
+
+int ot_reserve_class(struct ot_miner *m, int32_t label, struct ot_err *err)
+{
+    struct ot_class *c = &m->class[label];
+
+    return ot_grow(&c->heap, &c->cap, (size_t)c->rows + 1, sizeof *c->heap, err);
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static void enter_state(struct ot_miner *m, int32_t i)
+{
+    struct ot_entry *e = &m->e[i];
+    struct ot_sample *s = &m->sample[e->r.sample];
+
+    m->n_state[e->r.state]++;
+    if (e->r.state == OT_WAITING && s->n_wait++ == 0) {
+        s->wait_pos = m->n_waiting;
+        m->waiting[m->n_waiting++] = e->r.sample;
+    }
+    if (e->r.state == OT_COOLING && e->r.cool_until != OT_NEVER) {
+        list_push(m, OT_BY_COOLING, &m->cooling, i);
+        e->cool_listed = true;
+    }
+}
+
+static void leave_state(struct ot_miner *m, int32_t i)
+{
+    struct ot_entry *e = &m->e[i];
+    struct ot_sample *s = &m->sample[e->r.sample];
+
+    m->n_state[e->r.state]--;
+    if (e->r.state == OT_WAITING && --s->n_wait == 0) {
+        uint32_t last = m->waiting[--m->n_waiting];
+
+        m->waiting[s->wait_pos] = last;
+        m->sample[last].wait_pos = s->wait_pos;
+        s->wait_pos = -1;
+    }
+    if (e->cool_listed) {
+        list_remove(m, OT_BY_COOLING, &m->cooling, i);
+        e->cool_listed = false;
+    }
+}
+
+void ot_rows_set_state(struct ot_miner *m, int32_t i, enum ot_state state)
+{
+    leave_state(m, i);
+    m->e[i].r.state = (uint8_t)state;
+    m->e[i].low = 0;
+    m->e[i].r.weight = state == OT_QUARANTINED ? m->conf.quarantine_weight : 1;
+    enter_state(m, i);
+    ot_rows_resort(m, i);
+}
+
+/* The caller has reserved room with ot_reserve_class(). */
+void ot_rows_set_label(struct ot_miner *m, int32_t i, int32_t label)
+{
+    heap_remove(m, i);
+    m->class[m->e[i].r.label].rows--;
+    m->e[i].r.label = label;
+    m->class[label].rows++;
+    ot_rows_resort(m, i);
+}
+
+void ot_rows_requeue(struct ot_miner *m, int32_t i)
+{
+    list_remove(m, OT_BY_COOLING, &m->cooling, i);
+    list_push(m, OT_BY_COOLING, &m->cooling, i);
+}
+
+/* ---- in and out ------------------------------------------------------------------------------ */
+
+int32_t ot_rows_add(struct ot_miner *m, const struct ot_row *r, struct ot_err *err)
+{
+    int32_t i = m->free_slot >= 0 ? m->free_slot : m->n_slots;
+    struct ot_entry *e;
+
+    if (ot_grow(&m->e, &m->e_cap, (size_t)i + 1, sizeof *m->e, err) < 0 ||
+        ot_grow(&m->waiting, &m->waiting_cap, (size_t)m->n_rows + 1, sizeof *m->waiting, err) < 0 ||
+        ot_reserve_class(m, r->label, err) < 0 ||
+        ot_map_set(&m->by_key, ot_row_key(r->sample, r->kind, r->slot), (uint64_t)i, err) < 0)
+        return err->code;
+    e = &m->e[i];
+    if (m->free_slot >= 0)
+        m->free_slot = e->link[OT_BY_ID].next;
+    else
+        m->n_slots++;
+    *e = (struct ot_entry){ .r = *r, .heap = -1, .book = -1, .used = true };
+    list_push(m, OT_BY_SAMPLE, &m->sample[r->sample].rows, i);
+    list_push(m, OT_BY_ID, &m->by_id, i);
+    m->class[r->label].rows++;
+    m->n_rows++;
+    enter_state(m, i);
+    ot_rows_resort(m, i);
+    return i;
+}
+
+void ot_rows_remove(struct ot_miner *m, int32_t i)
+{
+    struct ot_row *r = &m->e[i].r;
+
+    OT_BUG_IF(m->e[i].book >= 0);
+    leave_state(m, i);
+    heap_remove(m, i);
+    m->class[r->label].rows--;
+    list_remove(m, OT_BY_SAMPLE, &m->sample[r->sample].rows, i);
+    list_remove(m, OT_BY_ID, &m->by_id, i);
+    (void)ot_map_remove(&m->by_key, ot_row_key(r->sample, r->kind, r->slot));
+    m->e[i].used = false;
+    m->e[i].link[OT_BY_ID].next = m->free_slot;
+    m->free_slot = i;
+    m->n_rows--;
+}
