@@ -177,7 +177,7 @@ int ot_data_get(int argc, char **argv, struct ot_err *err)
 {
     const struct ot_data_opt none[] = { { NULL, OT_OPT_FLAG, NULL } };
     struct ot_db_cursor *c;
-    struct ot_bytes value;
+    struct ot_bytes value = { 0 };
     struct ot_db *db;
     const char *pos[3];
     int rc;

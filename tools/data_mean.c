@@ -58,8 +58,9 @@ static int read_values(struct mean *m, const Caffe__Datum *d, int shape[3], cons
         for (size_t i = 0; i < n; i++)
             v[i] = (double)d->float_data[i];
     } else {
-        for (size_t i = 0; i < n; i++)
-            v[i] = im->pixel[i % hw * (size_t)shape[0] + i / hw];
+        for (size_t c = 0; c < (size_t)shape[0]; c++)
+            for (size_t i = 0; i < hw; i++)
+                v[c * hw + i] = im->pixel[i * (size_t)shape[0] + c];
     }
     *out = v;
     return 0;

@@ -5,7 +5,7 @@ int ot_data_walk(const char *path, ot_data_visit *visit, void *user, struct ot_e
 {
     struct ot_db *db = ot_db_open(path, err);
     struct ot_db_cursor *c = db ? ot_db_cursor_new(db, err) : NULL;
-    struct ot_bytes key, value;
+    struct ot_bytes key = { 0 }, value = { 0 };
     int rc = c ? ot_db_first(c, &key, &value, err) : (int)err->code;
 
     while (rc > 0) {
