@@ -1,8 +1,8 @@
 /*
  * image.h - pictures: decode, encode, resize, draw.
  *
- * An image begins as { 0 }; it is height x width x channels bytes, interleaved, BGR (Caffe's order) or grey.
- * Decoding is libjpeg-turbo and libpng; the format is told by the first bytes.
+ * An image begins as { 0 }; it is height x width x channels bytes, interleaved, BGR (Caffe's
+ * order) or grey.  Decoding is libjpeg-turbo and libpng; the format is told by the first bytes.
  *
  * Ownership: pixels are owned by the image; ot_image_release() frees; functions that fill an
  *            image reuse its memory when it is large enough.
@@ -47,7 +47,7 @@ int ot_image_resize(const struct ot_image *src, int width, int height, struct ot
 void ot_image_box(struct ot_image *im, int x1, int y1, int x2, int y2, int thick,
                   const unsigned char colour[3]);
 /* 6x10 built-in font, on a filled background; returns the width drawn */
-int ot_image_text(struct ot_image *im, int x, int y, const char *text,
-                  const unsigned char ink[3], const unsigned char paper[3]);
+int ot_image_text(struct ot_image *im, int x, int y, const char *text, const unsigned char ink[3],
+                  const unsigned char paper[3]);
 
 #endif

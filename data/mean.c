@@ -35,8 +35,7 @@ static int fill(const Caffe__BlobProto *b, struct ot_mean *m, struct ot_err *err
     shape_of(b, dim);
     for (int i = 0; i < 4; i++)
         sane = sane && dim[i] >= 1 && dim[i] <= MOST;
-    if (!sane || dim[0] != 1 ||
-        (uint64_t)(dim[1] * dim[2] * dim[3]) != have)
+    if (!sane || dim[0] != 1 || (uint64_t)(dim[1] * dim[2] * dim[3]) != have)
         return ot_fail(err, OT_EDATA,
                        "mean: must be one image of C x H x W values, got shape %lldx%lldx%lldx%lld "
                        "with %zu values",

@@ -1,5 +1,6 @@
 /* test_loader.c - batches: golden against Caffe, order, threads, seeking, faults. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -326,6 +327,34 @@ static void seeking_resumes_the_same_stream(void **state)
     ot_loader_close(b);
 }
 
+/* Batches in flight at a seek must not keep their slots: after a few there would be none. */
+static void seeking_often_loses_no_slot(void **state)
+{
+    Caffe__TransformationParameter p;
+    struct ot_loader_conf conf = image_conf(&p);
+    struct ot_loader *l;
+
+    (void)state;
+    conf.threads = 3;
+    conf.prefetch = 1;     /* three slots, all of them being filled when the second seek comes */
+    conf.batch_size = 300; /* slow enough to be caught at it */
+    l = open_loader(&conf);
+    ot_loader_done(l, next(l));
+    for (uint64_t round = 0; round < 30; round++) {
+        const struct timespec pause = { .tv_nsec = 200000 };
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_batch *b;
+
+        assert_ok(ot_loader_seek(l, 5, &err), &err);
+        (void)nanosleep(&pause, NULL);
+        assert_ok(ot_loader_seek(l, 1000 * round, &err), &err);
+        b = next(l);
+        assert_int_equal(b->sample[0].position, 1000 * round);
+        ot_loader_done(l, b);
+    }
+    ot_loader_close(l);
+}
+
 static void fetching_leaves_the_stream_alone(void **state)
 {
     Caffe__TransformationParameter p;
@@ -600,6 +629,7 @@ int main(void)
         cmocka_unit_test(four_threads_make_the_batches_of_one),
         cmocka_unit_test(a_shuffled_epoch_has_every_record_once),
         cmocka_unit_test(seeking_resumes_the_same_stream),
+        cmocka_unit_test(seeking_often_loses_no_slot),
         cmocka_unit_test(fetching_leaves_the_stream_alone),
         cmocka_unit_test(holding_every_batch_is_an_error_and_not_a_wait),
         cmocka_unit_test(a_steady_loop_allocates_nothing),
