@@ -197,7 +197,7 @@ void ot_anchor_write(const struct ot_anchor_target_geom *g, const float *gt, voi
         pos = pos > 0.0 ? scale * g->pos_weight / pos : 0.0;
         neg = neg > 0.0 ? scale * (1.0 - g->pos_weight) / neg : 0.0;
     }
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g->n > 1)
     for (int i = 0; i < g->n; i++) {
         struct ot_anchor_work w = ot_anchor_work_at(g, i, scratch);
 
@@ -210,7 +210,7 @@ void ot_cpu_anchor_target(struct ot_dev *dev, const struct ot_anchor_target_geom
                           float *target, float *inside, float *outside)
 {
     (void)dev;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g->n > 1)
     for (int i = 0; i < g->n; i++) {
         struct ot_anchor_work w = ot_anchor_work_at(g, i, scratch);
 

@@ -112,7 +112,7 @@ void ot_cpu_proposal(struct ot_dev *dev, const struct ot_proposal_geom *g, const
     const size_t total = total_of(g);
 
     (void)dev;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g->n > 1)
     for (int i = 0; i < g->n; i++) {
         struct work w = work_at(g, i, scratch);
         size_t at = (size_t)i;

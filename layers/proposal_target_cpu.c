@@ -258,7 +258,7 @@ void ot_cpu_proposal_target(struct ot_dev *dev, const struct ot_proposal_target_
     const struct ot_roi_rows rows = { out, label, target, inside, outside, matched, weight };
 
     check_classes(dev, g, gt);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (g->n > 1)
     for (int i = 0; i < g->n; i++) {
         struct ot_roi_work w = ot_roi_work_at(g, i, scratch);
 

@@ -12,6 +12,8 @@
 
 #include "base/hd.h"
 
+enum { OT_ROI_BINS = 1024 }; /* along one side, at most */
+
 struct ot_roi {         /* in cells */
     int x1, y1, x2, y2; /* inclusive, as rounded */
     float bin_h, bin_w;

@@ -5,16 +5,17 @@
  * A row with a negative batch index is unused: zeros, no gradient.
  */
 #include "layers/layer.h"
+#include "layers/roi_pool_math.h"
 
 static int setup(struct ot_layer *l, struct ot_err *err)
 {
     const Caffe__ROIPoolingParameter *p = l->conf->roi_pooling_param;
 
-    if (!p || p->pooled_h == 0 || p->pooled_h > 1024)
+    if (!p || p->pooled_h == 0 || p->pooled_h > OT_ROI_BINS)
         return ot_layer_fail(l, err, p ? (const void *)p : (const void *)l->conf, "pooled_h",
                              OT_ECONFIG, "pooled_h: must be in [1, 1024], got %u",
                              p ? p->pooled_h : 0u);
-    if (p->pooled_w == 0 || p->pooled_w > 1024)
+    if (p->pooled_w == 0 || p->pooled_w > OT_ROI_BINS)
         return ot_layer_fail(l, err, p, "pooled_w", OT_ECONFIG,
                              "pooled_w: must be in [1, 1024], got %u", p->pooled_w);
     if (!(p->spatial_scale > 0.0f))

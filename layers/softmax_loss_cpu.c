@@ -8,7 +8,7 @@
 #include "layers/device.h"
 #include "layers/softmax_loss_math.h"
 
-enum { BLOCK = 64, STRATA = 64, PARALLEL_FROM = 1 << 14 };
+enum { BLOCK = 64, STRATA = 64, PARALLEL_FROM = 1 << 16 };
 
 static void softmax_row(size_t c, const float *x, float *y)
 {

@@ -277,6 +277,44 @@ static void the_gradient_of_roi_pooling_is_that_of_its_maxima(void **state)
     ot_mini_close(m);
 }
 
+/* Scans every bin in the order of rows, as Caffe does; compares value and first place. */
+static void compare_with_a_plain_scan(const struct ot_roi_pool_geom *g, const float *x,
+                                      const float *box, const int32_t *argmax, const float *y)
+{
+    struct ot_roi r = ot_roi_cells(box, g->scale, g->ph, g->pw);
+
+    for (int i = 0; i < g->ph * g->pw; i++) {
+        int y0, y1, x0, x1, at = -1;
+
+        ot_roi_bin(i / g->pw, r.bin_h, r.y1, g->h, &y0, &y1);
+        ot_roi_bin(i % g->pw, r.bin_w, r.x1, g->w, &x0, &x1);
+        for (int v = y0; v < y1; v++)
+            for (int u = x0; u < x1; u++)
+                if (at < 0 || x[v * g->w + u] > x[at])
+                    at = v * g->w + u;
+        assert_int_equal(argmax[i], at);
+        assert_near(y[i], at < 0 ? 0.0f : x[at], 0.0);
+    }
+}
+
+static void wide_rois_with_ties_pool_to_the_first_maximum(void **state)
+{
+    const struct ot_roi_pool_geom g = { 1, 2, 9, 600, 40, 3, 4, 0.5f };
+    static float x[2 * 9 * 600], rois[40 * 5], y[40 * 2 * 12];
+    static int32_t argmax[40 * 2 * 12];
+
+    (void)state;
+    for (size_t i = 0; i < 2 * 9 * 600; i++)
+        x[i] = (float)ot_rng_below(1, OT_RNG_TEST, 7, i, i % 2 ? 3 : 60) - 70.0f;
+    for (size_t i = 0; i < 40; i++)
+        for (size_t k = 1; k < 5; k++)
+            rois[5 * i + k] = (k % 2 ? 1300.0f : 24.0f) * ot_rng_unit(1, OT_RNG_TEST, k, i) - 30.0f;
+    ot_test_dev->k->roi_pool_fwd(ot_test_dev, &g, x, rois, argmax, y);
+    for (size_t i = 0; i < 80; i++)
+        compare_with_a_plain_scan(&g, x + i % 2 * 5400, rois + 5 * (i / 2) + 1, argmax + 12 * i,
+                                  y + 12 * i);
+}
+
 static void a_maximum_beyond_the_rois_end_gets_no_gradient(void **state)
 {
     const struct ot_shape in[] = { ot_shape4(1, 1, 1, 60), ot_shape2(1, 5) };
@@ -591,6 +629,7 @@ int main(void)
         cmocka_unit_test(unused_rois_pool_to_zero_and_get_no_gradient),
         cmocka_unit_test(a_roi_of_no_image_is_an_error),
         cmocka_unit_test(the_gradient_of_roi_pooling_is_that_of_its_maxima),
+        cmocka_unit_test(wide_rois_with_ties_pool_to_the_first_maximum),
         cmocka_unit_test(a_maximum_beyond_the_rois_end_gets_no_gradient),
         cmocka_unit_test(proposals_agree_with_py_faster_rcnn),
         cmocka_unit_test(images_of_a_batch_are_proposed_as_if_alone),
