@@ -207,7 +207,7 @@ static int blob_of_images(const struct ot_source *s, struct ot_hand *h, struct o
 }
 
 int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
-            const uint32_t *index, int n, uint64_t position, struct ot_err *err)
+                  const uint32_t *index, int n, uint64_t position, struct ot_err *err)
 {
     struct ot_batch *b = &slot->batch;
 

@@ -49,7 +49,7 @@ void ot_slot_release(struct ot_slot *slot);
 /* index NULL: the stream's samples position .. position + n - 1; otherwise these records, with
  * `position` keying the augmentation. */
 int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
-            const uint32_t *index, int n, uint64_t position, struct ot_err *err);
+                  const uint32_t *index, int n, uint64_t position, struct ot_err *err);
 /* Only the shape: batch.channels, height and width of the sample at this position. */
 int ot_fill_shape(const struct ot_source *s, struct ot_hand *h, uint64_t position,
                   struct ot_batch *shape, struct ot_err *err);

@@ -83,7 +83,8 @@ static void *work(void *arg)
         if (opened < 0)
             s->err = opening;
         else
-            (void)ot_batch_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position, &s->err);
+            (void)ot_batch_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position,
+                                &s->err);
         (void)pthread_mutex_lock(&l->lock);
         s->state = s->generation == l->generation ? READY : FREE;
         (void)pthread_cond_broadcast(&l->change);
