@@ -318,6 +318,8 @@ static void lengths_and_tags_that_cannot_be_are_refused(void **state)
         { "\x0f", 1, "impossible wire type" },
         { "\x0c", 1, "end of a group that was not begun" },
         { "\x0b\x0b\x0c", 3, "number does not end" },
+        { "\xa2\x06\x01", 3, "longer than its message" }, /* by one byte */
+        { "\x0d\x01\x02\x03", 4, "longer than its message" },
         { "\x0d\x01\x02", 3, "longer than its message" },
         { "\x09\x01\x02", 3, "longer than its message" },
         { "\xa2\x06\x04\x0a\x02g\x00", 7, "layer '?': byte 0 in a name" },
