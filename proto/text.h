@@ -54,7 +54,8 @@ struct ot_loc ot_doc_loc_at(const struct ot_doc *doc, const void *msg, const cha
 /* Sets one field by path, for --set: path "mining.quantile", "test_iter[0]", value in text form
  * ("0.95", "\"a string\"" or a bare word for a string).  A missing message on the way is made; a
  * repeated field without index is replaced by the one value.  Its place becomes
- * "--set path=value". */
+ * "--set path=value".  After a failure the document is valid, but messages on the way may have been
+ * made and a repeated field emptied: report the error and give up. */
 int ot_text_set(struct ot_doc *doc, const char *path, const char *value, struct ot_err *err);
 
 /* Prints a message as text format, fields in the order of their declaration, defaults that were
