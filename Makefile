@@ -13,6 +13,7 @@
 #   MODE=release|debug|asan|tsan   V=1 shows commands   WERROR=1   ARCH=native|x86-64-v3|...
 #   CUDA=0 builds without cuda/ where nvcc is present
 
+SHELL  := /bin/bash
 MODE   ?= release
 BUILD  ?= build
 ARCH   ?= native
@@ -46,7 +47,7 @@ LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -
 
 # Architecture is folders, lowest first; tools/lint/layers.sh checks who includes whom.
 LIB_DIRS := base proto layers data mining trainer
-SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS))))
+SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))) cuda/none.c
 OBJ   := $(SRC:%.c=$(B)/%.o) $(B)/caffe.pb-c.o
 LIB   := $(B)/libohemtrain.a
 PROGS := $(patsubst tools/%.c,$(B)/%,$(wildcard tools/ohem*.c))
@@ -97,6 +98,108 @@ $(TESTS): $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(LIB)
 
 $(BENCHES): $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# ---- set-up ------------------------------------------------------------------------------------
+.PHONY: deps
+deps:
+	$(Q)./tools/install-deps
+
+# ---- tests -------------------------------------------------------------------------------------
+# deps first, then a second make: what was just installed must be there before anything is compiled.
+.PHONY: check check-built asan tsan
+IT := $(sort $(wildcard tests/it_*.sh))
+check: deps
+	$(Q)$(MAKE) --no-print-directory check-built
+
+check-built: $(PROGS) $(TESTS)
+	$(Q)tools/run-tests --build $(B) $(TESTS) $(IT)
+
+asan:
+	$(Q)$(MAKE) --no-print-directory MODE=asan asan-built
+.PHONY: asan-built tsan-built
+asan-built: $(PROGS) $(TESTS)
+	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 tools/run-tests --build $(B) $(TESTS) $(IT)
+
+# The modules with threads of their own; OpenMP is left out, TSan does not know libgomp's barriers.
+THREADED := test_base test_loader test_pool
+tsan:
+	$(Q)$(MAKE) --no-print-directory MODE=tsan tsan-built
+tsan-built: $(THREADED:%=$(B)/tests/%)
+	$(Q)tools/run-tests --build $(B) $^
+
+# ---- data of the demo and of the example configs -------------------------------------------------
+.PHONY: data demo bccd
+FASHION := /usr/share/datasets/fashion-mnist
+DC      := data-cache
+OHEMDATA := $(B)/ohemdata
+SCENES_TRAIN ?= 3000
+SCENES_TEST  ?= 300
+data: $(DC)/fashion-train.lmdb/data.mdb $(DC)/fashion-test.lmdb/data.mdb \
+      $(DC)/scenes-train.lmdb/data.mdb $(DC)/scenes-test.lmdb/data.mdb
+
+$(DC)/fashion-train.lmdb/data.mdb: | $(OHEMDATA)
+	$(Q)$(OHEMDATA) idx --force $(FASHION)/train-images-idx3-ubyte.gz \
+	    $(FASHION)/train-labels-idx1-ubyte.gz $(@D)
+$(DC)/fashion-test.lmdb/data.mdb: | $(OHEMDATA)
+	$(Q)$(OHEMDATA) idx --force $(FASHION)/t10k-images-idx3-ubyte.gz \
+	    $(FASHION)/t10k-labels-idx1-ubyte.gz $(@D)
+$(DC)/scenes-train.lmdb/data.mdb: | $(OHEMDATA)
+	$(Q)$(OHEMDATA) scenes --force --out $(@D) --images $(FASHION)/train-images-idx3-ubyte.gz \
+	    --labels $(FASHION)/train-labels-idx1-ubyte.gz --count $(SCENES_TRAIN) \
+	    --size 160x160 --seed 1 --encode none
+$(DC)/scenes-test.lmdb/data.mdb: | $(OHEMDATA)
+	$(Q)$(OHEMDATA) scenes --force --out $(@D) --images $(FASHION)/t10k-images-idx3-ubyte.gz \
+	    --labels $(FASHION)/t10k-labels-idx1-ubyte.gz --count $(SCENES_TEST) \
+	    --size 160x160 --seed 2 --encode none
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory demo-built
+.PHONY: demo-built
+demo-built: $(PROGS)
+	$(Q)$(MAKE) --no-print-directory -j data
+	$(B)/ohemtrain configs/frcnn.conf
+
+# The same detector on real photographs: make bccd BCCD=<VOC tree>
+bccd: $(PROGS)
+	$(Q)test -n "$(BCCD)" || { echo 'say where the VOC tree is: make bccd BCCD=path' >&2; exit 64; }
+	$(Q)mkdir -p $(DC)
+	$(Q)for s in trainval test; do test -f $(DC)/bccd-$$s.lmdb/data.mdb || $(OHEMDATA) voc \
+	    --root "$(BCCD)" --set $$s --classes RBC,WBC,Platelets --on-error skip \
+	    --out $(DC)/bccd-$$s.lmdb || exit $$?; done
+	$(B)/ohemtrain configs/bccd.conf $(BCCD_ARGS)
+
+# ---- benchmarks ----------------------------------------------------------------------------------
+.PHONY: bench
+bench: $(PROGS) $(BENCHES)
+	$(Q)bench/run --build $(B) --python $(PYTHON)
+
+# ---- lint ----------------------------------------------------------------------------------------
+.PHONY: lint format compdb
+C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
+lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
+	$(Q)./tools/install-deps --lint
+	$(Q)tools/lint/layers.sh
+	$(Q)tools/lint/headers.sh $(GEN)
+	$(Q)tools/lint/sizes.sh
+	$(Q)tools/lint/paths.sh
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)printf '%s\n' $(filter-out tests/% bench/%,$(filter %.c,$(C_FILES))) | xargs -P2 -n1 sh -c \
+	    'clang-tidy --quiet "$$1" -- $(STD) -fopenmp -I. -I$(GEN) 2>/dev/null' x
+
+format:
+	$(Q)clang-format -i $(C_FILES)
+
+# ---- install -------------------------------------------------------------------------------------
+.PHONY: install uninstall
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: $(PROGS)
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/ohemtrain/configs
+	install $(PROGS) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 man/*.1 $(SHARE)/man/man1/
+	install -m 644 configs/* $(SHARE)/ohemtrain/configs/
+uninstall:
+	rm -f $(PROGS:$(B)/%=$(DESTDIR)$(PREFIX)/bin/%) $(patsubst man/%,$(SHARE)/man/man1/%,$(wildcard man/*.1))
+	rm -rf $(SHARE)/ohemtrain
 
 # ---- targets for people ------------------------------------------------------------------------
 .PHONY: help clean

@@ -23,7 +23,7 @@ static void row(const struct ot_node *n, struct ot_str *out, double total[3])
 {
     char shape[OT_SHAPE_TEXT] = "", params[32], bytes[32], flops[32];
     double np = 0, mem = 0;
-    bool frozen = n->l.nparam > 0;
+    bool frozen = n->l.nparam > 0 && n->l.env->phase == CAFFE__PHASE__TRAIN;
     const char *mark = "";
 
     for (int k = 0; k < n->l.nparam; k++) {
