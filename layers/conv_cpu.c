@@ -58,9 +58,8 @@ static dnnl_primitive_desc_t forward_desc(struct ot_dev *dev, const struct conv 
 
     ot_md_plain(&b, 1, c->b);
     if (dnnl_dilated_convolution_forward_desc_init(
-            &d, c->g->training ? dnnl_forward_training : dnnl_forward_inference,
-            dnnl_convolution_direct, x, w, c->g->bias ? &b : NULL, y, c->stride, c->dilate,
-            c->pad_l, c->pad_r) != dnnl_success)
+            &d, dnnl_forward_training, dnnl_convolution_direct, x, w, c->g->bias ? &b : NULL, y,
+            c->stride, c->dilate, c->pad_l, c->pad_r) != dnnl_success)
         return NULL;
     return ot_try_desc(dev, &d, c->g->relu, NULL);
 }

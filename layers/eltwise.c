@@ -1,6 +1,6 @@
 /*
  * eltwise.c - Eltwise: product, weighted sum or maximum of inputs of one shape.  MAX remembers
- * which input won (the first of equals).  All inputs take the first one's format.
+ * which input won; among equals Caffe's choice.  All inputs take the first one's format.
  */
 #include "layers/layer.h"
 

@@ -52,9 +52,8 @@ static dnnl_primitive_desc_t forward_desc(struct ot_dev *dev, const struct ip *p
     dnnl_memory_desc_t w;
 
     weights_md(p, &w);
-    if (dnnl_inner_product_forward_desc_init(
-            &d, p->g->training ? dnnl_forward_training : dnnl_forward_inference, &p->mx, &w,
-            p->g->bias ? &p->mb : NULL, &p->my) != dnnl_success)
+    if (dnnl_inner_product_forward_desc_init(&d, dnnl_forward_training, &p->mx, &w,
+                                             p->g->bias ? &p->mb : NULL, &p->my) != dnnl_success)
         return NULL;
     return ot_try_desc(dev, &d, p->g->relu, NULL);
 }

@@ -79,7 +79,7 @@ void ot_cpu_eltwise_max_fwd(struct ot_dev *dev, size_t n, int k, const float *co
         int32_t at = 0;
 
         for (int j = 1; j < k; j++)
-            if (x[j][i] > best) {
+            if (x[j][i] > best || (j == 1 && !(best > x[1][i]))) {
                 best = x[j][i];
                 at = j;
             }
