@@ -1,7 +1,8 @@
 /*
  * proposal.c - regions of interest from the region proposal network.
  *
- * Bottoms: probabilities (N,2A,H,W; foreground last), box deltas (N,4A,H,W), im_info (N,3).
+ * Bottoms: probabilities (N,2A,H,W; foreground last) or as the softmax leaves them (N,2,A*H,W: the
+ * same memory), box deltas (N,4A,H,W), im_info (N,3).
  * Tops: rois (N post_nms_top_n, 5) [, scores (N post_nms_top_n, 1)], best first within an image;
  * always that many rows, unused ones with batch index -1.
  */
@@ -42,10 +43,13 @@ static int reshape(struct ot_layer *l, struct ot_err *err)
 {
     struct ot_proposal_geom *g = l->state;
     const struct ot_shape *x = &l->in[0]->data.shape;
-    const int n = ot_dim(x, 0), h = ot_dim(x, 2), w = ot_dim(x, 3), a = g->anchors.a;
+    const struct ot_shape *d = &l->in[1]->data.shape;
+    const int n = ot_dim(x, 0), h = ot_dim(d, 2), w = ot_dim(d, 3), a = g->anchors.a;
+    const bool split = ot_dim(x, 1) == 2 && ot_dim(x, 2) == a * h;
     int rc;
 
-    if ((rc = ot_want_shape(l, 0, "probabilities", (int[]){ n, 2 * a, h, w }, 4, err)) ||
+    if ((!split &&
+         (rc = ot_want_shape(l, 0, "probabilities", (int[]){ n, 2 * a, h, w }, 4, err))) ||
         (rc = ot_want_shape(l, 1, "box deltas", (int[]){ n, 4 * a, h, w }, 4, err)) ||
         (rc = ot_want_shape(l, 2, "im_info", (int[]){ n, 3 }, 2, err)))
         return rc;

@@ -196,7 +196,8 @@ static int check_range(const struct ot_mine *m, const char *field, double v, dou
 static int make_conf(struct ot_mine *m, int n_classes, struct ot_err *err)
 {
     const Caffe__MiningParameter *p = m->param;
-    double max_iter = m->config->solver->max_iter, big = 1 << 30;
+    double passes = (double)m->config->solver->max_iter * m->config->solver->iter_size;
+    double big = 1 << 30;
     const struct { const char *field; double v, lo, hi; } range[] = {
         { "quantile", (double)p->quantile, 0, 1 },
         { "window", p->window, 16, 1 << 24 },
@@ -228,15 +229,15 @@ static int make_conf(struct ot_mine *m, int n_classes, struct ot_err *err)
         .threshold = p->threshold,
         .topk = p->topk,
         .class_share = p->class_share,
-        .start_iter = (int64_t)((double)p->warmup * max_iter),
-        .end_iter = (int64_t)((double)p->until * max_iter),
+        .start_iter = (int64_t)((double)p->warmup * passes),
+        .end_iter = (int64_t)((double)p->until * passes),
         .capacity = p->capacity,
         .ema = p->ema,
         .batch = p->batch ? p->batch : ot_feeds_batch_size(m->feeds),
         .min_fresh = p->min_fresh,
         .max_share = p->max_share,
         .cooldown = p->cooldown,
-        .per_sample = p->rois_per_image,
+        .per_sample = m->kind == OT_KIND_IMAGE ? 1 : p->rois_per_image,
         .retire = p->retire,
         .probe_after = p->probe_after,
         .probe_conf = p->probe_conf,
