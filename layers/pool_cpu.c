@@ -68,6 +68,7 @@ LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_
     int32_t place[MAX_LANES];
     int32_t first = (v->h0 - v->hs) * g->kw + v->w0 - v->ws;
 
+#pragma omp simd
     for (int i = 0; i < lanes; i++) {
         best[i] = x[((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner + (size_t)i];
         place[i] = first;
@@ -77,6 +78,7 @@ LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_
             const float *p = x + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
             int32_t k = (h - v->hs) * g->kw + w - v->ws;
 
+#pragma omp simd
             for (int i = 0; i < lanes; i++) {
                 /* `!(p <= best)` when best is NaN: a number replaces it, NaN does not */
                 bool more = p[i] > best[i] || (best[i] != best[i] && p[i] == p[i]);
@@ -85,9 +87,11 @@ LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_
                 best[i] = more ? p[i] : best[i];
             }
         }
+#pragma omp simd
     for (int i = 0; i < lanes; i++)
         y[i] = best[i];
     if (at)
+#pragma omp simd
         for (int i = 0; i < lanes; i++)
             at[i] = (uint16_t)place[i];
 }
@@ -97,15 +101,18 @@ LANES void ave_lanes(const struct ot_pool_geom *g, const struct window *v, size_
 {
     float sum[MAX_LANES];
 
+#pragma omp simd
     for (int i = 0; i < lanes; i++)
         sum[i] = 0;
     for (int h = v->h0; h < v->h1; h++)
         for (int w = v->w0; w < v->w1; w++) {
             const float *p = x + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
 
+#pragma omp simd
             for (int i = 0; i < lanes; i++)
                 sum[i] += p[i];
         }
+#pragma omp simd
     for (int i = 0; i < lanes; i++)
         y[i] = sum[i] / v->size;
 }
@@ -116,6 +123,7 @@ LANES void max_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
 {
     int32_t place[MAX_LANES];
 
+#pragma omp simd
     for (int i = 0; i < lanes; i++)
         place[i] = at[i];
     for (int h = v->h0; h < v->h1; h++)
@@ -123,6 +131,7 @@ LANES void max_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
             float *p = dx + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
             int32_t k = (h - v->hs) * g->kw + w - v->ws;
 
+#pragma omp simd
             for (int i = 0; i < lanes; i++)
                 p[i] += place[i] == k ? dy[i] : 0.0f;
         }
@@ -133,12 +142,14 @@ LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
 {
     float each[MAX_LANES];
 
+#pragma omp simd
     for (int i = 0; i < lanes; i++)
         each[i] = dy[i] / v->size;
     for (int h = v->h0; h < v->h1; h++)
         for (int w = v->w0; w < v->w1; w++) {
             float *p = dx + ((size_t)h * (size_t)g->w + (size_t)w) * inner;
 
+#pragma omp simd
             for (int i = 0; i < lanes; i++)
                 p[i] += each[i];
         }
