@@ -1,0 +1,185 @@
+/* test_kernels.c - the CPU device's own kernels, the fillers, and opening a device. */
+#include <math.h>
+
+#include "base/rng.h"
+#include "layers/layer.h"
+#include "tests/check.h"
+
+static struct ot_dev *dev;
+
+static int open_device(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)state;
+    dev = ot_dev_open("cpu", 2, &err);
+    return dev ? 0 : -1;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    ot_dev_close(dev);
+    return 0;
+}
+
+static void an_unknown_device_is_refused_by_name(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)state;
+    assert_null(ot_dev_open("tpu", 0, &err));
+    assert_error(&err, OT_EUSAGE, "got \"tpu\"");
+}
+
+static void axpby_with_b_zero_does_not_read_y(void **state)
+{
+    float x[3] = { 1, 2, 3 }, y[3] = { NAN, NAN, NAN };
+
+    (void)state;
+    dev->k->axpby(dev, 3, 2.0f, x, 0.0f, y);
+    assert_near(y[2], 6, 0);
+    dev->k->axpby(dev, 3, 1.0f, x, 0.5f, y);
+    assert_near(y[2], 6, 0);
+}
+
+static void sum_of_squares_is_added_for_any_length(void **state)
+{
+    enum { N = 40001 };
+
+    static float x[N];
+    double want = 1, got;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        x[i] = ot_rng_unit(1, OT_RNG_TEST, 0, i) - 0.5f;
+        want += (double)x[i] * (double)x[i];
+    }
+    got = 1;
+    dev->k->sumsq(dev, N, x, &got);
+    assert_near(got, want, 1e-9 * want);
+    got = 5;
+    dev->k->sumsq(dev, 0, x, &got);
+    assert_near(got, 5, 0);
+}
+
+static void sgd_update_follows_the_formula_of_its_regularisation(void **state)
+{
+    (void)state;
+    for (int l1 = 0; l1 < 2; l1++) {
+        float w[2] = { 2, -1 }, g[2] = { 8, 4 }, h[2] = { 0.5f, 0 };
+        struct ot_update_seg seg = { w, g, h, 2, 0.25f, 0.5f };
+        double d0 = 4 + 0.5 * (l1 ? 1 : 2), d1 = 2 + 0.5 * -1;
+        double v0 = 0.5 * 0.5 + 0.25 * d0, v1 = 0.25 * d1;
+
+        dev->k->sgd_update(dev, &seg, 1, 0.5f, 0.5f, l1 != 0);
+        assert_near(w[0], 2 - v0, 1e-6);
+        assert_near(w[1], -1 - v1, 1e-6);
+        assert_near(h[0], v0, 1e-6);
+    }
+}
+
+static void a_format_comes_back_as_it_went_and_pads_with_zeros(void **state)
+{
+    enum { N = 2 * 20 * 3 * 5 };
+
+    static float x[N], back[N];
+    struct ot_conv_geom g = { .n = 2,
+                              .c = 20,
+                              .h = 3,
+                              .w = 5,
+                              .oc = 20,
+                              .oh = 3,
+                              .ow = 5,
+                              .group = 1,
+                              .kh = 1,
+                              .kw = 1,
+                              .sh = 1,
+                              .sw = 1,
+                              .dh = 1,
+                              .dw = 1 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_plan *plan = NULL;
+    struct ot_plan_info info;
+    struct ot_tensor plain = { .shape = ot_shape4(2, 20, 3, 5), .elems = N, .data = x }, fmt;
+    double sum = 0, physical = 0;
+
+    (void)state;
+    dev->k->conv_plan(dev, &g, NULL, &plan, &info);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    dev->k->plan_free(dev, plan);
+    if (!info.x)
+        skip_because("this processor's convolutions are plain");
+    fmt = plain;
+    fmt.fmt = info.x;
+    fmt.elems = info.x->elems;
+    fmt.data = dev->ops->alloc(dev, fmt.elems * sizeof(float), &err);
+    for (size_t i = 0; i < N; i++)
+        x[i] = (float)i + 1;
+    dev->k->reorder(dev, &plain, &fmt);
+    dev->k->sumsq(dev, N, x, &sum);
+    dev->k->sumsq(dev, fmt.elems, fmt.data, &physical);
+    plain.data = back;
+    dev->k->reorder(dev, &fmt, &plain);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    assert_memory_equal(x, back, sizeof x);
+    assert_near(physical, sum, 1e-9 * sum);
+    dev->ops->free(dev, fmt.data);
+}
+
+static void softmax_is_exact_at_the_ends_of_its_range(void **state)
+{
+    float x[4] = { 1000, 1000, -1000, 0 }, y[4];
+
+    (void)state;
+    dev->k->softmax_fwd(dev, 1, 4, 1, x, y);
+    assert_near(y[0], 0.5, 1e-7);
+    assert_near(y[2], 0, 0);
+    for (int i = -80; i <= 0; i++) {
+        float two[2] = { (float)i, 0 }, p[2];
+
+        dev->k->softmax_fwd(dev, 1, 2, 1, two, p);
+        assert_near(p[0], exp(i) / (1 + exp(i)), 4e-7 * exp(i));
+    }
+}
+
+static void fillers_have_the_range_and_variance_they_promise(void **state)
+{
+    enum { N = 50 * 20 * 5 * 5 };
+
+    static float w[N];
+    struct ot_shape shape = ot_shape4(50, 20, 5, 5);
+    Caffe__FillerParameter f = CAFFE__FILLER_PARAMETER__INIT;
+    struct ot_err err = OT_ERR_INIT;
+    double most = 0, sum2 = 0, bound = sqrt(3.0 / 500);
+
+    (void)state;
+    f.type = (char[]){ "xavier" };
+    assert_ok(ot_fill(&f, &shape, 1, 2, w, &err), &err);
+    for (size_t i = 0; i < N; i++)
+        most = fmax(most, fabs((double)w[i]));
+    assert_true(most <= bound && most > 0.99 * bound);
+    f.type = (char[]){ "msra" };
+    assert_ok(ot_fill(&f, &shape, 1, 2, w, &err), &err);
+    for (size_t i = 0; i < N; i++)
+        sum2 += (double)w[i] * (double)w[i];
+    assert_near(sum2 / N, 2.0 / 500, 0.05 * 2.0 / 500);
+    f.type = (char[]){ "xaver" };
+    assert_int_not_equal(ot_fill(&f, &shape, 1, 2, w, &err), 0);
+    assert_error(&err, OT_ECONFIG, "got \"xaver\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_device_is_refused_by_name),
+        cmocka_unit_test(axpby_with_b_zero_does_not_read_y),
+        cmocka_unit_test(sum_of_squares_is_added_for_any_length),
+        cmocka_unit_test(sgd_update_follows_the_formula_of_its_regularisation),
+        cmocka_unit_test(a_format_comes_back_as_it_went_and_pads_with_zeros),
+        cmocka_unit_test(softmax_is_exact_at_the_ends_of_its_range),
+        cmocka_unit_test(fillers_have_the_range_and_variance_they_promise),
+    };
+
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
