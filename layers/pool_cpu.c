@@ -96,6 +96,32 @@ LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_
             at[i] = (uint16_t)place[i];
 }
 
+typedef float vec_f __attribute__((vector_size(64)));
+typedef int32_t vec_i __attribute__((vector_size(64)));
+
+/* max_lanes() of 16 lanes, with best and place held in registers. */
+LANES void max_16(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+                  const float *x, uint16_t *at, float *y)
+{
+    vec_i place = (vec_i){ 0 } + ((v->h0 - v->hs) * g->kw + v->w0 - v->ws);
+    vec_f best, p;
+
+    memcpy(&best, x + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner, sizeof best);
+    for (int h = v->h0; h < v->h1; h++)
+        for (int w = v->w0; w < v->w1; w++) {
+            vec_i more, k = (vec_i){ 0 } + ((h - v->hs) * g->kw + w - v->ws);
+
+            memcpy(&p, x + ((size_t)h * (size_t)g->w + (size_t)w) * inner, sizeof p);
+            more = (p > best) | ((best != best) & (p == p));
+            place = (more & k) | (~more & place);
+            best = (vec_f)((more & (vec_i)p) | (~more & (vec_i)best));
+        }
+    memcpy(y, &best, sizeof best);
+    if (at)
+        for (int i = 0; i < 16; i++)
+            at[i] = (uint16_t)place[i];
+}
+
 LANES void ave_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner, int lanes,
                      const float *x, float *y)
 {
@@ -159,7 +185,9 @@ LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
 LANES void forward_at(const struct pool *p, const struct window *v, const float *x, uint16_t *at,
                       float *y, size_t from, int lanes)
 {
-    if (p->g.kind == OT_POOL_MAX)
+    if (p->g.kind == OT_POOL_MAX && lanes == 16)
+        max_16(&p->g, v, p->inner, x + from, at ? at + from : NULL, y + from);
+    else if (p->g.kind == OT_POOL_MAX)
         max_lanes(&p->g, v, p->inner, lanes, x + from, at ? at + from : NULL, y + from);
     else
         ave_lanes(&p->g, v, p->inner, lanes, x + from, y + from);
