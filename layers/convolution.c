@@ -284,6 +284,7 @@ static float common_beta(struct ot_layer *l)
     return beta[0] > beta[1] ? beta[0] : beta[1];
 }
 
+/* With a fused ReLU the ReLU layer's own backward has already masked the output's gradient. */
 static void convolution_backward(struct ot_layer *l)
 {
     const struct convolution *s = l->state;
@@ -294,8 +295,6 @@ static void convolution_backward(struct ot_layer *l)
     for (int i = 0; i < l->nin; i++) {
         float *dy = l->out[i]->grad.data;
 
-        if (l->fused_relu)
-            k->relu_bwd(l->dev, l->out[i]->data.elems, 0.0f, l->out[i]->data.data, dy, dy);
         if (want_w || want_b)
             k->conv_bwd_filter(l->dev, s->plan, l->in[i]->data.data, dy, l->scratch,
                                i == 0 ? beta : 1.0f, want_w ? l->param[0]->grad.data : NULL,

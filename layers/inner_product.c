@@ -152,6 +152,7 @@ static float common_beta(struct ot_layer *l)
     return beta[0] > beta[1] ? beta[0] : beta[1];
 }
 
+/* With a fused ReLU the ReLU layer's own backward has already masked the output's gradient. */
 static void inner_product_backward(struct ot_layer *l)
 {
     const struct inner_product *s = l->state;
@@ -159,8 +160,6 @@ static void inner_product_backward(struct ot_layer *l)
     bool want_w = ot_want_param(l, 0), want_b = ot_want_param(l, 1);
     float *dy = l->out[0]->grad.data;
 
-    if (l->fused_relu)
-        k->relu_bwd(l->dev, l->out[0]->data.elems, 0.0f, l->out[0]->data.data, dy, dy);
     if (want_w || want_b)
         k->ip_bwd_filter(l->dev, s->plan, l->in[0]->data.data, dy, l->scratch, common_beta(l),
                          want_w ? l->param[0]->grad.data : NULL,
