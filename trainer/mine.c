@@ -2,8 +2,10 @@
  * mine.c - see mine.h.
  *
  * An image-level instance is row i of the batch.  A RoI-level instance is a row of the loss whose
- * RoI (first top of the ProposalTarget layer) says which image it is in; foreground is known by
- * its ground-truth index (sixth top), background by its box.
+ * RoI (first top of the ProposalTarget layer) says which image it is in; background is known by
+ * its box, foreground by its ground-truth index (sixth top).  Of the RoIs of one object the one
+ * that overlaps it most speaks for it: a RoI at the edge of the foreground threshold is rightly
+ * unsure, and would make every object look hard and many labels look wrong.
  */
 #include "trainer/mine.h"
 
@@ -13,6 +15,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "layers/box_math.h"
 #include "trainer/net.h"
 
 enum { QUARANTINED_BOXES = 8 };
@@ -22,6 +25,11 @@ struct looks {                    /* the losses of one iteration */
     size_t n, cap;
     int64_t iter;
     bool reinjected, waiting;     /* waiting: not yet given to the miner */
+};
+
+struct speaker {                  /* the RoI that overlaps an object most */
+    double overlap;
+    size_t look;
 };
 
 struct ot_mine {
@@ -36,6 +44,8 @@ struct ot_mine {
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
     struct { float *v; size_t cap; } host[5];
     struct looks now, lag;
+    struct speaker *speaker;      /* per object of the batch */
+    size_t speaker_cap;
     uint32_t *sample;             /* of the re-injection; room for conf.batch */
 };
 
@@ -111,6 +121,7 @@ void ot_mine_free(struct ot_mine *m)
         ot_free(m->host[i].v);
     ot_free(m->now.look);
     ot_free(m->lag.look);
+    ot_free(m->speaker);
     ot_free(m->sample);
     ot_free(m);
 }
@@ -367,6 +378,38 @@ static void un_augment(const struct ot_sample_info *s, const float *roi, float b
         clip_unit(&box[i]);
 }
 
+/* Keeps look k of object `gt` of an image when it overlaps it more than any before it did; else
+ * takes k back.  Returns where the next look goes. */
+static size_t let_speak(struct ot_mine *m, const struct ot_batch *batch, int image, int gt,
+                        const float *roi, size_t k)
+{
+    size_t g = (size_t)ot_loader_max_boxes(ot_feeds_loader(m->feeds));
+    size_t at = (size_t)image * g + (size_t)gt;
+    struct speaker *s = &m->speaker[at];
+    double overlap = ot_iou(roi + 1, batch->gt + at * 6);
+
+    if (overlap <= s->overlap)
+        return k;
+    if (s->overlap > 0) { /* the new one takes the old one's place */
+        m->now.look[s->look] = m->now.look[k];
+        s->overlap = overlap;
+        return k;
+    }
+    *s = (struct speaker){ .overlap = overlap, .look = k };
+    return k + 1;
+}
+
+static int clear_speakers(struct ot_mine *m, const struct ot_batch *batch, struct ot_err *err)
+{
+    size_t n = m->rois ? (size_t)batch->n * (size_t)ot_loader_max_boxes(ot_feeds_loader(m->feeds))
+                       : 0;
+
+    if (ot_grow(&m->speaker, &m->speaker_cap, n + 1, sizeof *m->speaker, err) < 0)
+        return err->code;
+    memset(m->speaker, 0, n * sizeof *m->speaker);
+    return 0;
+}
+
 static int collect(struct ot_mine *m, struct ot_err *err)
 {
     const struct ot_batch *batch = ot_feeds_batch(m->feeds);
@@ -378,7 +421,8 @@ static int collect(struct ot_mine *m, struct ot_err *err)
 
     if (!label || !prob || !inst || !rois || !matched)
         return err->code;
-    if (ot_grow(&m->now.look, &m->now.cap, (size_t)n, sizeof *m->now.look, err) < 0)
+    if (ot_grow(&m->now.look, &m->now.cap, (size_t)n, sizeof *m->now.look, err) < 0 ||
+        clear_speakers(m, batch, err) < 0)
         return err->code;
     m->now.n = 0;
     for (int r = 0; r < n; r++) {
@@ -401,7 +445,10 @@ static int collect(struct ot_mine *m, struct ot_err *err)
             k->kind = k->slot >= 0 ? OT_KIND_GT_ROI : OT_KIND_BG_ROI;
             un_augment(s, rois + 5 * (size_t)r, k->box);
         }
-        m->now.n++;
+        if (k->kind == OT_KIND_GT_ROI)
+            m->now.n = let_speak(m, batch, image, k->slot, rois + 5 * (size_t)r, m->now.n);
+        else
+            m->now.n++;
     }
     return 0;
 }

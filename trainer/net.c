@@ -261,12 +261,19 @@ static bool is_read(const struct ot_net *net, const struct ot_net_blob *b)
     return false;
 }
 
+/* The caller sets its values once, for as many passes as it likes. */
+static bool is_input(const struct ot_net *net, const struct ot_net_blob *b)
+{
+    return b->producer >= 0 && !strcmp(net->node[b->producer].l.ops->type, "Input");
+}
+
 static void mark_kept(struct ot_net *net)
 {
     for (size_t k = 0; k < net->nblob; k++) {
         struct ot_net_blob *b = net->blob[k];
 
-        b->keep = net->conf.keep_all || b->loss_weight != 0.0f || !is_read(net, b);
+        b->keep = net->conf.keep_all || b->loss_weight != 0.0f || !is_read(net, b) ||
+                  is_input(net, b);
         for (int j = 0; j < net->conf.nkeep; j++)
             b->keep = b->keep || !strcmp(net->conf.keep[j], b->b.name);
     }

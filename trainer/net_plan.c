@@ -326,6 +326,8 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
     }
     for (int t = 0; t < l->nout && rc == 0; t++) {
         rc = touch_data(net, l->out[t], i, err);
+        if (rc == 0 && l->nin == 0) /* an Input's values may be set before any step */
+            rc = touch_data(net, l->out[t], 0, err);
         if (rc == 0 && n->backward && (l->ops->flags & OT_LAYER_BWD_NEEDS_OUT))
             rc = touch_data(net, l->out[t], back, err);
         if (rc == 0 && n->backward && (l->out[t]->need_grad || net_blob(l->out[t])->zero_grad))
@@ -339,7 +341,8 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
         if (n->ws_item[k] < 0)
             return err->code;
         touch(net, n->ws_item[k], i);
-        touch(net, n->ws_item[k], n->backward ? back : i);
+        /* check() looks when the whole forward pass is done */
+        touch(net, n->ws_item[k], n->backward ? back : l->ops->check ? net->nnode - 1 : i);
     }
     return rc;
 }

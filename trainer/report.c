@@ -80,7 +80,7 @@ static void pool_part(struct ot_job *j, struct ot_str *s)
     if (!j->mine)
         return;
     c = ot_mine_counts(j->mine);
-    ot_str_printf(s, " | pool %lld rows, %d/%d samples wait, %lld back in, %lld learned, %lld quar.",
+    ot_str_printf(s, " | pool %lld rows, %d waiting (%d fill a batch), %lld batches back, %lld learned, %lld quar.",
                   (long long)c.rows, c.waiting_samples, ot_mine_batch(j->mine),
                   (long long)c.reinj_batches, (long long)c.learned_total,
                   (long long)c.quarantined);
