@@ -11,4 +11,10 @@ const char *ot_env(const char *name, const char *fallback);
  * and has no default is an error that names it (OT_ECONFIG). */
 int ot_env_expand(const char *text, struct ot_str *out, struct ot_err *err);
 
+/* First thing in main: how OpenMP's threads wait is read from the environment when the process is
+ * loaded, so setting it means starting again.  Unless the user chose (OMP_WAIT_POLICY or
+ * GOMP_SPINCOUNT), they spin only briefly; see docs/decisions/0005-threads-that-yield.md.
+ * Returns when there is nothing to do. */
+void ot_env_yielding_threads(char **argv);
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/env.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "layers/layer.h"
@@ -34,8 +35,18 @@ static const char usage_text[] =
     "70 NaN or bug, 73 cannot create, 74 I/O, 75 stopped or busy (try again), 78 bad config.\n";
 
 enum { MAX_SETS = 64 };
-enum { OPT_CHECK = 256, OPT_TIME, OPT_TEST, OPT_SET, OPT_WEIGHTS, OPT_RESUME, OPT_DEVICE,
-       OPT_THREADS, OPT_NO_MINING };
+
+enum {
+    OPT_CHECK = 256,
+    OPT_TIME,
+    OPT_TEST,
+    OPT_SET,
+    OPT_WEIGHTS,
+    OPT_RESUME,
+    OPT_DEVICE,
+    OPT_THREADS,
+    OPT_NO_MINING
+};
 
 struct args {
     const char *config;
@@ -160,7 +171,8 @@ static int parse_args(struct args *a, int argc, char **argv, struct ot_err *err)
                        argc - optind);
     a->config = argv[optind];
     if (a->opts.weights && a->opts.resume)
-        return ot_fail(err, OT_EUSAGE, "--weights and --resume together: a resumed run has its own");
+        return ot_fail(err, OT_EUSAGE,
+                       "--weights and --resume together: a resumed run has its own");
     return 0;
 }
 
@@ -188,8 +200,10 @@ int main(int argc, char **argv)
     struct args a = { 0 };
     struct ot_err err = OT_ERR_INIT;
     char line[1200];
-    int rc = parse_args(&a, argc, argv, &err);
+    int rc;
 
+    ot_env_yielding_threads(argv);
+    rc = parse_args(&a, argc, argv, &err);
     if (rc == 0)
         rc = run(&a, &err);
     if (rc < 0) {
