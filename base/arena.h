@@ -18,8 +18,7 @@ struct ot_arena {
 
 void *ot_arena_alloc(struct ot_arena *a, size_t n, size_t size, struct ot_err *err) OT_MUST_USE;
 char *ot_arena_strdup(struct ot_arena *a, const char *s, struct ot_err *err) OT_MUST_USE;
-char *ot_arena_printf(struct ot_arena *a, struct ot_err *err, const char *fmt, ...)
-    OT_PRINTF(3, 4);
+char *ot_arena_printf(struct ot_arena *a, struct ot_err *err, const char *fmt, ...) OT_PRINTF(3, 4);
 void ot_arena_release(struct ot_arena *a);
 
 #endif

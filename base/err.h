@@ -23,26 +23,27 @@
 #include <stddef.h>
 
 /* X(name, number, exit code after sysexits.h, text) */
-#define OT_CODE_MAP(X)                                             \
-    X(ENOMEM, 1, 71, "out of memory")                              \
-    X(EUSAGE, 2, 64, "wrong use of the command line")              \
-    X(EPARSE, 3, 78, "syntax or schema error")                     \
-    X(ECONFIG, 4, 78, "invalid configuration")                     \
-    X(ESHAPE, 5, 78, "shapes do not agree")                        \
-    X(EDATA, 6, 65, "invalid data")                                \
-    X(ENOINPUT, 7, 66, "input is missing")                         \
-    X(EDEV, 8, 69, "device error")                                 \
-    X(ENOTSUP, 9, 69, "not supported by this build or machine")    \
-    X(ENAN, 10, 70, "non-finite value")                            \
-    X(ECREATE, 11, 73, "cannot create output")                     \
-    X(EIO, 12, 74, "input/output error")                           \
-    X(EBUSY, 13, 75, "in use, try again later")                    \
-    X(ESTOPPED, 14, 75, "stopped by a signal, can be resumed")     \
-    X(EPERM, 15, 77, "permission denied")                          \
+#define OT_CODE_MAP(X)                                          \
+    X(ENOMEM, 1, 71, "out of memory")                           \
+    X(EUSAGE, 2, 64, "wrong use of the command line")           \
+    X(EPARSE, 3, 78, "syntax or schema error")                  \
+    X(ECONFIG, 4, 78, "invalid configuration")                  \
+    X(ESHAPE, 5, 78, "shapes do not agree")                     \
+    X(EDATA, 6, 65, "invalid data")                             \
+    X(ENOINPUT, 7, 66, "input is missing")                      \
+    X(EDEV, 8, 69, "device error")                              \
+    X(ENOTSUP, 9, 69, "not supported by this build or machine") \
+    X(ENAN, 10, 70, "non-finite value")                         \
+    X(ECREATE, 11, 73, "cannot create output")                  \
+    X(EIO, 12, 74, "input/output error")                        \
+    X(EBUSY, 13, 75, "in use, try again later")                 \
+    X(ESTOPPED, 14, 75, "stopped by a signal, can be resumed")  \
+    X(EPERM, 15, 77, "permission denied")                       \
     X(ECLOSED, 16, 70, "closed")
 
 enum ot_code {
     OT_OK = 0,
+
 #define X(name, n, ex, text) OT_##name = -(n),
     OT_CODE_MAP(X)
 #undef X
@@ -55,20 +56,23 @@ struct ot_loc {       /* a place in a user's file; file == NULL means "nowhere" 
 
 struct ot_err {
     enum ot_code code;
-    struct ot_loc loc;     /* the user's place; the innermost one wins */
-    char file[256];        /* copy of loc.file, so that an error outlives its document */
-    const char *src;       /* our own __FILE__ and line of the first ot_fail() */
+    struct ot_loc loc; /* the user's place; the innermost one wins */
+    char file[256];    /* copy of loc.file, so that an error outlives its document */
+    const char *src;   /* our own __FILE__ and line of the first ot_fail() */
     int src_line;
-    char text[768];        /* "outer: inner: message" */
+    char text[768]; /* "outer: inner: message" */
 };
 
-#define OT_ERR_INIT { .code = OT_OK }
+#define OT_ERR_INIT   \
+    {                 \
+        .code = OT_OK \
+    }
 
 #ifdef __GNUC__
 #    define OT_PRINTF(a, b) __attribute__((format(printf, a, b)))
-#    define OT_NORETURN __attribute__((noreturn))
-#    define OT_UNUSED_OK __attribute__((unused))
-#    define OT_MUST_USE __attribute__((warn_unused_result))
+#    define OT_NORETURN     __attribute__((noreturn))
+#    define OT_UNUSED_OK    __attribute__((unused))
+#    define OT_MUST_USE     __attribute__((warn_unused_result))
 #else
 #    define OT_PRINTF(a, b)
 #    define OT_NORETURN
@@ -86,12 +90,12 @@ int ot_fail_(struct ot_err *err, enum ot_code code, const char *src, int line, c
     OT_PRINTF(5, 6);
 
 /* Like ot_fail(), with the place in the user's file that is to blame. */
-#define ot_fail_at(err, loc, code, ...)                                                      \
+#define ot_fail_at(err, loc, code, ...) \
     (ot_fail_((err), (code), __FILE__, __LINE__, __VA_ARGS__), ot_err_at((err), (loc)))
 
 /* Like ot_fail() with ": <strerror(errnum)>" appended; the code is chosen from errnum when
  * `code` is OT_OK (ENOENT: ENOINPUT, EACCES: EPERM, ENOSPC: EIO, ...). */
-#define ot_fail_sys(err, code, errnum, ...)                                                  \
+#define ot_fail_sys(err, code, errnum, ...) \
     ot_fail_sys_((err), (code), (errnum), __FILE__, __LINE__, __VA_ARGS__)
 int ot_fail_sys_(struct ot_err *err, enum ot_code code, int errnum, const char *src, int line,
                  const char *fmt, ...) OT_PRINTF(6, 7);

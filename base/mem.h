@@ -31,9 +31,9 @@ char *ot_strdup(const char *s, struct ot_err *err) OT_MUST_USE;
  * new elements are zero.  *array == NULL with *cap == 0 is a valid start. */
 int ot_grow(void *array, size_t *cap, size_t need, size_t size, struct ot_err *err);
 
-uint64_t ot_mem_count(void);         /* allocations made so far */
-uint64_t ot_mem_bytes(void);         /* bytes currently held through this door */
-void ot_mem_fail_at(uint64_t k);     /* tests: the k-th allocation from now fails; 0 = never */
+uint64_t ot_mem_count(void);     /* allocations made so far */
+uint64_t ot_mem_bytes(void);     /* bytes currently held through this door */
+void ot_mem_fail_at(uint64_t k); /* tests: the k-th allocation from now fails; 0 = never */
 
 #ifdef __cplusplus
 }

@@ -17,14 +17,14 @@
 
 /* What the number is for: keeps streams apart.  Values are part of a run's reproducibility. */
 enum ot_rng_purpose {
-    OT_RNG_FILL = 1,     /* weight fillers: iteration = layer hash, index = element */
-    OT_RNG_SHUFFLE = 2,  /* epoch permutation */
-    OT_RNG_AUGMENT = 3,  /* crop, mirror, ...: iteration = sample's ordinal in the run */
+    OT_RNG_FILL = 1,    /* weight fillers: iteration = layer hash, index = element */
+    OT_RNG_SHUFFLE = 2, /* epoch permutation */
+    OT_RNG_AUGMENT = 3, /* crop, mirror, ...: iteration = sample's ordinal in the run */
     OT_RNG_DROPOUT = 4,
-    OT_RNG_ANCHORS = 5,  /* sampling of anchors */
-    OT_RNG_ROIS = 6,     /* sampling of RoIs */
-    OT_RNG_MINING = 7,   /* choice among waiting rows */
-    OT_RNG_SCENES = 8,   /* ohemdata scenes */
+    OT_RNG_ANCHORS = 5, /* sampling of anchors */
+    OT_RNG_ROIS = 6,    /* sampling of RoIs */
+    OT_RNG_MINING = 7,  /* choice among waiting rows */
+    OT_RNG_SCENES = 8,  /* ohemdata scenes */
     OT_RNG_TEST = 9
 };
 

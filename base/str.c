@@ -109,6 +109,7 @@ void ot_str_json_num(struct ot_str *s, double v)
 int ot_edit_distance(const char *a, const char *b)
 {
     enum { MAX = 64 };
+
     int row[MAX + 1];
     size_t na = strlen(a), nb = strlen(b);
 
@@ -121,7 +122,8 @@ int ot_edit_distance(const char *a, const char *b)
 
         row[0] = (int)i;
         for (size_t j = 1; j <= nb; j++) {
-            int sub = diag + (a[i - 1] != b[j - 1]), best = row[j] < row[j - 1] ? row[j] : row[j - 1];
+            int sub = diag + (a[i - 1] != b[j - 1]),
+                best = row[j] < row[j - 1] ? row[j] : row[j - 1];
 
             diag = row[j];
             row[j] = sub < best + 1 ? sub : best + 1;

@@ -9,8 +9,8 @@
 #ifndef OT_BASE_STR_H
 #define OT_BASE_STR_H
 
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"

@@ -46,7 +46,7 @@
 #include "proto/caffe.pb-c.h"
 #include "proto/text.h"
 
-enum { OT_MAX_IO = 32, OT_MAX_PARAM = 8, OT_MAX_WS = 4 };
+enum { OT_MAX_IO = 32, OT_MAX_PARAM = 8, OT_MAX_WS = 4, OT_MAX_HIST = 2 };
 
 struct ot_blob {
     const char *name;
@@ -63,6 +63,7 @@ struct ot_param {
     bool need_grad;              /* false when frozen: lr_mult 0 */
     bool grad_zero;              /* the gradient is logically zero: the next writer overwrites */
     const Caffe__FillerParameter *filler; /* borrowed; NULL: zeros */
+    float *hist[OT_MAX_HIST];    /* the solver's memory, in data's format; NULL: none yet */
     struct ot_param *owner;      /* itself, or the parameter it shares values with */
     struct ot_param *base;       /* whose buffers these are: itself, or owner when formats agree */
 };

@@ -14,7 +14,7 @@
 #define VERSION "0.1.0"
 
 static const char usage_text[] =
-    "usage: ohemtrain [options] CONFIG          train as CONFIG says (a Caffe solver file will do)\n"
+    "usage: ohemtrain [options] CONFIG          train as CONFIG says (a Caffe solver will do)\n"
     "       ohemtrain --check CONFIG            build everything, print the layer tables, exit\n"
     "       ohemtrain --time[=N] CONFIG         time every layer over N iterations (20)\n"
     "       ohemtrain --test --weights W CONFIG run the test nets only\n"
@@ -31,8 +31,8 @@ static const char usage_text[] =
     "  -q, --quiet         warnings and errors only;  -v, --verbose: more\n"
     "  -V, --version       -h, --help\n"
     "\n"
-    "Exit codes are those of sysexits.h: 0 done, 64 usage, 65 bad data, 66 no input, 69 no device,\n"
-    "70 NaN or bug, 73 cannot create, 74 I/O, 75 stopped or busy (try again), 78 bad config.\n";
+    "Exit codes are those of sysexits.h: 0 done, 64 usage, 65 bad data, 66 no input,\n"
+    "69 no device, 70 NaN or bug, 73 cannot create, 74 I/O, 75 stopped or busy (try again), 78 bad config.\n";
 
 enum { MAX_SETS = 64 };
 

@@ -101,8 +101,8 @@ static int find_train_net(struct ot_config *c, struct ot_doc **shared, struct ot
     return set_state(c, &c->train, CAFFE__PHASE__TRAIN, s->train_state, err);
 }
 
-static int add_test(struct ot_config *c, const Caffe__NetParameter *param,
-                    const struct ot_doc *doc, struct ot_err *err)
+static int add_test(struct ot_config *c, const Caffe__NetParameter *param, const struct ot_doc *doc,
+                    struct ot_err *err)
 {
     const Caffe__SolverParameter *s = c->solver;
     struct ot_net_source *t = &c->test[c->ntest];
@@ -127,8 +127,7 @@ static int find_test_nets(struct ot_config *c, struct ot_doc *shared, struct ot_
                           "%zu test nets, at most %d are supported", want, OT_MAX_TEST_NETS);
     if (want < named || (want > named && !generic))
         return ot_fail_at(err, ot_doc_loc(c->doc, s, "test_iter"), OT_ECONFIG,
-                          "test_iter has %zu values for %zu test nets; give one each", want,
-                          named);
+                          "test_iter has %zu values for %zu test nets; give one each", want, named);
     for (size_t i = 0; i < s->n_test_net_param; i++)
         if (add_test(c, s->test_net_param[i], c->doc, err) < 0)
             return err->code;
@@ -144,11 +143,11 @@ static int find_test_nets(struct ot_config *c, struct ot_doc *shared, struct ot_
     return 0;
 }
 
-/* ---- --set ------------------------------------------------------------------------------------- */
+/* ---- --set ----------------------------------------------------------------------------------- */
 
 /* layer[NAME] becomes layer[INDEX], for every layer of that name (both phases have one). */
-static int set_in_net(struct ot_config *c, struct ot_doc *doc, const char *path,
-                      const char *value, struct ot_err *err)
+static int set_in_net(struct ot_config *c, struct ot_doc *doc, const char *path, const char *value,
+                      struct ot_err *err)
 {
     const Caffe__NetParameter *np = net_of(doc);
     const char *close = strchr(path, ']');
@@ -167,7 +166,8 @@ static int set_in_net(struct ot_config *c, struct ot_doc *doc, const char *path,
         found++;
     }
     (void)c;
-    return found ? 0 : ot_fail(err, OT_EUSAGE, "--set net.%s: the net has no layer '%s'", path, name);
+    return found ? 0
+                 : ot_fail(err, OT_EUSAGE, "--set net.%s: the net has no layer '%s'", path, name);
 }
 
 static int apply_sets(struct ot_config *c, struct ot_doc *net, const char *const *sets, int nset,
@@ -193,7 +193,7 @@ static int apply_sets(struct ot_config *c, struct ot_doc *net, const char *const
     return 0;
 }
 
-/* ---- checks --------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static const char *stem(const char *path, char *buf, size_t n)
 {
@@ -208,7 +208,13 @@ static const char *stem(const char *path, char *buf, size_t n)
 static int check_numbers(const struct ot_config *c, struct ot_err *err)
 {
     const Caffe__SolverParameter *s = c->solver;
-    const struct { const char *field; bool bad; double got; const char *rule; } rule[] = {
+
+    const struct {
+        const char *field;
+        bool bad;
+        double got;
+        const char *rule;
+    } rule[] = {
         { "base_lr", s->has_base_lr && !(s->base_lr >= 0), (double)s->base_lr, ">= 0" },
         { "max_iter", s->max_iter < 0, s->max_iter, ">= 0" },
         { "iter_size", s->iter_size < 1, s->iter_size, ">= 1" },
@@ -263,8 +269,7 @@ static int load(struct ot_config *c, const char *const *sets, int nset, bool no_
         return err->code;
     if (no_mining)
         s->mining = NULL; /* its memory is the document's */
-    if (find_train_net(c, &shared, err) < 0 ||
-        apply_sets(c, shared, sets, nset, true, err) < 0 ||
+    if (find_train_net(c, &shared, err) < 0 || apply_sets(c, shared, sets, nset, true, err) < 0 ||
         find_test_nets(c, shared, err) < 0)
         return err->code;
     if (check_numbers(c, err) < 0)

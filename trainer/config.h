@@ -22,28 +22,28 @@
 
 enum { OT_MAX_TEST_NETS = 8 };
 
-struct ot_net_source {            /* a net and the state it is built in */
+struct ot_net_source { /* a net and the state it is built in */
     const Caffe__NetParameter *param;
     const struct ot_doc *doc;
     Caffe__Phase phase;
     int level;
     const char *const *stage;
     int nstage;
-    int test_iter;                /* test nets: forward passes of one test */
+    int test_iter; /* test nets: forward passes of one test */
 };
 
 struct ot_config {
     struct ot_arena arena;
-    const char *path;             /* of the .conf */
+    const char *path; /* of the .conf */
     struct ot_doc *doc;
     struct ot_doc *net_doc[2 + OT_MAX_TEST_NETS];
     int n_net_doc;
     const Caffe__SolverParameter *solver;
     struct ot_net_source train, test[OT_MAX_TEST_NETS];
     int ntest;
-    const char *run_dir;          /* "runs/<stem>" unless given; "" with no_run_dir */
-    const char *prefix;           /* of snapshots */
-    unsigned long long seed;      /* random_seed, or 1 */
+    const char *run_dir;     /* "runs/<stem>" unless given; "" with no_run_dir */
+    const char *prefix;      /* of snapshots */
+    unsigned long long seed; /* random_seed, or 1 */
 };
 
 /* sets: "path=value" strings of --set, applied in order; "net.PATH=value" goes to the net, where

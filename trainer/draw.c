@@ -28,17 +28,16 @@ static int picture(const struct ot_draw_conf *c, const struct ot_batch *b, int i
     if (ot_image_alloc(im, s->in_width, s->in_height, 3, err) < 0)
         return err->code;
     for (int k = 0; k < 3; k++) {
-        const float *plane = b->data + ((size_t)i * (size_t)b->channels +
-                                        (size_t)(k < b->channels ? k : 0)) *
-                                           (size_t)b->height * (size_t)b->width;
-        float mean = t && t->n_mean_value
-                         ? t->mean_value[(size_t)k < t->n_mean_value ? k : 0]
-                         : 0.0f;
+        const float *plane = b->data +
+                             ((size_t)i * (size_t)b->channels + (size_t)(k < b->channels ? k : 0)) *
+                                 (size_t)b->height * (size_t)b->width;
+        float mean = t && t->n_mean_value ? t->mean_value[(size_t)k < t->n_mean_value ? k : 0]
+                                          : 0.0f;
 
         for (int y = 0; y < s->in_height; y++)
             for (int x = 0; x < s->in_width; x++)
-                im->pixel[((size_t)y * (size_t)s->in_width + (size_t)x) * 3 + (size_t)k] =
-                    byte_of(plane[(size_t)y * (size_t)b->width + (size_t)x] / scale + mean);
+                im->pixel[((size_t)y * (size_t)s->in_width + (size_t)x) * 3 + (size_t)k] = byte_of(
+                    plane[(size_t)y * (size_t)b->width + (size_t)x] / scale + mean);
     }
     return 0;
 }

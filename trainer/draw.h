@@ -12,9 +12,9 @@
 
 struct ot_draw_conf {
     const char *dir;
-    int number;                   /* of the picture: dir/000_KEY.png */
+    int number; /* of the picture: dir/000_KEY.png */
     float threshold;
-    char **class_name;            /* label -> name; may be NULL */
+    char **class_name; /* label -> name; may be NULL */
     size_t n_class_name;
     const Caffe__TransformationParameter *transform; /* to undo mean and scale; may be NULL */
 };

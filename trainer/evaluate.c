@@ -16,7 +16,7 @@ struct ot_test {
     const struct ot_net_source *source;
     struct ot_feeds *feeds;
     struct ot_net *net;
-    struct ot_node *detect;       /* DetectionOutput, or NULL */
+    struct ot_node *detect; /* DetectionOutput, or NULL */
     struct ot_arena arena;
     struct ot_blob *out[MAX_OUT]; /* averaged outputs */
     int nout;
@@ -30,10 +30,10 @@ struct ot_test {
     struct ot_voc_gt *gt;
     size_t ngt, gt_cap;
     struct ot_voc_class *cls;
-    unsigned char *seen;          /* records scored already */
+    unsigned char *seen; /* records scored already */
 };
 
-/* ---- opening -------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int pick_outputs(struct ot_test *t, struct ot_err *err)
 {
@@ -110,7 +110,7 @@ struct ot_net *ot_test_net(const struct ot_test *t)
     return t->net;
 }
 
-/* ---- means of outputs --------------------------------------------------------------------------------- */
+/* ---- means of outputs ------------------------------------------------------------------------ */
 
 static int add_outputs(struct ot_test *t, bool first, struct ot_err *err)
 {
@@ -158,7 +158,7 @@ static int run_means(struct ot_test *t, bool (*stop)(void), struct ot_err *err)
     return 0;
 }
 
-/* ---- detection -------------------------------------------------------------------------------------------- */
+/* ---- detection ------------------------------------------------------------------------------- */
 
 static int add_truth(struct ot_test *t, const struct ot_batch *b, int i, struct ot_err *err)
 {
@@ -198,15 +198,15 @@ static int add_detections(struct ot_test *t, const struct ot_batch *b, const boo
         if (image < 0 || image >= b->n || !fresh[image])
             continue;
         o = &t->det[t->ndet++];
-        *o = (struct ot_voc_det){ .image = b->sample[image].index, .cls = (int)d[1],
-                                  .score = d[2] };
+        *o =
+            (struct ot_voc_det){ .image = b->sample[image].index, .cls = (int)d[1], .score = d[2] };
         memcpy(o->box, d + 3, sizeof o->box);
     }
     return 0;
 }
 
-static int draw_new(struct ot_test *t, const struct ot_batch *b, const bool *fresh,
-                    const char *dir, struct ot_err *err)
+static int draw_new(struct ot_test *t, const struct ot_batch *b, const bool *fresh, const char *dir,
+                    struct ot_err *err)
 {
     const Caffe__EvalParameter *e = t->config->solver->eval;
     struct ot_draw_conf c = { .dir = dir,

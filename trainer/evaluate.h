@@ -19,16 +19,16 @@
 struct ot_test;
 
 struct ot_test_result {
-    int n_values;                 /* means of output elements, as Caffe prints them */
-    const char **name;            /* borrowed from the test */
-    const float *weight;          /* loss weights, 0: none */
+    int n_values;        /* means of output elements, as Caffe prints them */
+    const char **name;   /* borrowed from the test */
+    const float *weight; /* loss weights, 0: none */
     double *value;
-    double loss;                  /* mean weighted loss (test_compute_loss) */
+    double loss; /* mean weighted loss (test_compute_loss) */
     bool detection;
     const struct ot_voc_class *cls;
     int classes;
     struct ot_voc_result voc;
-    double map;                   /* by the config's metric */
+    double map; /* by the config's metric */
     int images;
     double seconds;
 };

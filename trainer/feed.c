@@ -8,14 +8,14 @@
 
 enum { MAX_FEEDS = 8 };
 
-struct one {                       /* of one data layer */
+struct one { /* of one data layer */
     struct ot_feed feed;
     struct ot_feeds *all;
     struct ot_loader *loader;
-    struct ot_batch *batch;        /* current; NULL before the first */
+    struct ot_batch *batch; /* current; NULL before the first */
     bool detection;
     int peek_c, peek_h, peek_w, batch_size;
-    float *extra;                  /* owned: weights (N) or booked rows (N, K, 5) */
+    float *extra; /* owned: weights (N) or booked rows (N, K, 5) */
     size_t extra_cap;
 };
 
@@ -29,7 +29,7 @@ struct ot_feeds {
     int max_booked;
 };
 
-/* ---- what a data layer asks ------------------------------------------------------------------- */
+/* ---- what a data layer asks ------------------------------------------------------------------ */
 
 static int rows(const struct one *o)
 {
@@ -103,8 +103,8 @@ static const float *weighted_boxes(struct one *o)
 
     for (int i = 0; h->box_weight && i < o->batch->n; i++)
         for (int j = 0; j < o->batch->sample[i].n_boxes; j++)
-            o->batch->gt[((size_t)i * g + (size_t)j) * 6 + 5] =
-                h->box_weight(h->ctx, o->batch->sample[i].index, j);
+            o->batch->gt[((size_t)i * g + (size_t)j) * 6 + 5] = h->box_weight(
+                h->ctx, o->batch->sample[i].index, j);
     return o->batch->gt;
 }
 
@@ -123,7 +123,7 @@ static const float *values(void *ctx, int top, struct ot_err *err)
     return top == 1 ? o->batch->im_info : top == 2 ? weighted_boxes(o) : booked_rows(o);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
                        struct ot_err *err)
@@ -153,14 +153,12 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
     c.shuffle = d->shuffle;
     c.base_dir = "";
     o->loader = ot_loader_open(&c, err);
-    if (!o->loader ||
-        ot_loader_peek(o->loader, &o->peek_c, &o->peek_h, &o->peek_w, err) < 0)
+    if (!o->loader || ot_loader_peek(o->loader, &o->peek_c, &o->peek_h, &o->peek_w, err) < 0)
         return ot_layer_blame(l, err, d, "source");
     return 0;
 }
 
-static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed,
-                     struct ot_err *err)
+static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed, struct ot_err *err)
 {
     struct ot_feeds *f = ctx;
     struct one *o = &f->one[f->n];
@@ -217,7 +215,7 @@ void ot_feeds_set_hints(struct ot_feeds *f, const struct ot_feed_hints *hints, i
     f->max_booked = max_booked;
 }
 
-/* ---- running --------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t ordinal,
                   struct ot_err *err)

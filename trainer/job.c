@@ -94,7 +94,7 @@ void ot_job_close(struct ot_job *j)
     ot_unlock_file(j->lock);
 }
 
-/* ---- the run folder ------------------------------------------------------------------------------- */
+/* ---- the run folder -------------------------------------------------------------------------- */
 
 static int move_away(const struct ot_job *j, struct ot_err *err)
 {
@@ -143,7 +143,7 @@ int ot_job_claim(struct ot_job *j, bool resumed, struct ot_err *err)
     return j->metrics ? 0 : err->code;
 }
 
-/* ---- weights, resume, pool -------------------------------------------------------------------------- */
+/* ---- weights, resume, pool ------------------------------------------------------------------- */
 
 static int load_start_weights(struct ot_job *j, const struct ot_train_opts *opts,
                               struct ot_err *err)
@@ -161,6 +161,7 @@ static int load_start_weights(struct ot_job *j, const struct ot_train_opts *opts
 
 int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err)
 {
+    struct ot_snapshot_info from = { 0 };
     char newest[1200];
     const char *resume = opts->resume;
 
@@ -168,11 +169,16 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
         resume = ot_snapshot_newest(j->config->prefix, newest, sizeof newest) ? newest : NULL;
     if (opts->resume && !resume)
         ot_log(OT_LOG_INFO, "train", "nothing to resume at '%s': a new run", j->config->prefix);
-    if (ot_net_history(j->net, 1, err) < 0 || ot_job_claim(j, resume != NULL, err) < 0)
-        return err->code;
+    if (resume && ot_snapshot_peek(resume, &from, err) < 0)
+        return ot_err_wrap(err, "resume");
+    /* before the run folder is claimed: nothing is moved away when they cannot be read, and they
+     * may be of the very run that is moved away */
     if (!resume && load_start_weights(j, opts, err) < 0)
         return err->code;
-    if (j->mine && ot_mine_open_pool(j->mine, j->dev->name, 0, err) < 0)
+    if (ot_net_history(j->net, 1, err) < 0 || ot_job_claim(j, resume != NULL, err) < 0)
+        return err->code;
+    if (j->mine && ot_mine_open_pool(j->mine, j->dev->name, from.iter * j->param->iter_size,
+                                     from.run, err) < 0)
         return err->code;
     if (resume && ot_snapshot_restore(j->solver, j->feeds, j->mine, resume, err) < 0)
         return ot_err_wrap(err, "resume");

@@ -16,26 +16,26 @@ struct ot_job {
     const Caffe__SolverParameter *param;
     struct ot_dev *dev;
     struct ot_feeds *feeds;
-    struct ot_mine *mine;             /* NULL without mining */
+    struct ot_mine *mine; /* NULL without mining */
     struct ot_net *net;
     struct ot_solver *solver;
     struct ot_test *test[OT_MAX_TEST_NETS];
     struct ot_metrics *metrics;
-    int lock;                         /* of the run folder; -1 */
+    int lock; /* of the run folder; -1 */
     struct ot_net_blob *loss[OT_MAX_LOSSES];
     int nloss;
-    double loss_sum[OT_MAX_LOSSES];   /* of this iteration, over iter_size */
+    double loss_sum[OT_MAX_LOSSES]; /* of this iteration, over iter_size */
 
     /* progress */
-    double start_s, last_s;           /* of the loop; of the last display */
+    double start_s, last_s; /* of the loop; of the last display */
     int64_t start_iter, last_iter;
     int64_t images, last_images;
     double wait_at_last;
-    double *recent;                   /* the last average_loss losses */
+    double *recent; /* the last average_loss losses */
     int nrecent;
-    double fresh_loss, mined_loss;    /* running means; NaN before the first */
+    double fresh_loss, mined_loss; /* running means; NaN before the first */
     double last_loss, last_map;
-    double final_map;                 /* NaN without detection */
+    double final_map; /* NaN without detection */
 };
 
 int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_train_opts *opts,

@@ -3,9 +3,9 @@
  *
  *     ot_metrics_begin(m, "train", iter);  ot_metrics_num(m, "loss", loss);  ot_metrics_end(m);
  *
- * Every line has "t" (seconds since start), "time" (UTC), "kind" and "iter"; numbers that are not finite are
- * null.  Ownership: ot_metrics_open returns owned.  Threads: one.  Errors: OT_ECREATE at open;
- * a later write error is logged once and stops the file, never the training.
+ * Every line has "t" (seconds since start), "time" (UTC), "kind" and "iter"; numbers that are not
+ * finite are null.  Ownership: ot_metrics_open returns owned.  Threads: one.  Errors: OT_ECREATE at
+ * open; a later write error is logged once and stops the file, never the training.
  */
 #ifndef OT_TRAINER_METRICS_H
 #define OT_TRAINER_METRICS_H

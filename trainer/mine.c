@@ -20,14 +20,14 @@
 
 enum { QUARANTINED_BOXES = 8 };
 
-struct looks {                    /* the losses of one iteration */
+struct looks { /* the losses of one iteration */
     struct ot_look *look;
     size_t n, cap;
     int64_t iter;
-    bool reinjected, waiting;     /* waiting: not yet given to the miner */
+    bool reinjected, waiting; /* waiting: not yet given to the miner */
 };
 
-struct speaker {                  /* the RoI that overlaps an object most */
+struct speaker { /* the RoI that overlaps an object most */
     double overlap;
     size_t look;
 };
@@ -42,14 +42,18 @@ struct ot_mine {
     struct ot_pool *pool;
     enum ot_kind kind;
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
-    struct { float *v; size_t cap; } host[5];
+
+    struct {
+        float *v;
+        size_t cap;
+    } host[5];
     struct looks now, lag;
-    struct speaker *speaker;      /* per object of the batch */
+    struct speaker *speaker; /* per object of the batch */
     size_t speaker_cap;
-    uint32_t *sample;             /* of the re-injection; room for conf.batch */
+    uint32_t *sample; /* of the re-injection; room for conf.batch */
 };
 
-/* ---- what the feeds ask -------------------------------------------------------------------------- */
+/* ---- what the feeds ask ---------------------------------------------------------------------- */
 
 static float image_weight(void *ctx, uint32_t sample)
 {
@@ -88,7 +92,7 @@ static int booked(void *ctx, uint32_t sample, bool reinjected, float (*row)[5], 
     return n;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 struct ot_mine *ot_mine_new(struct ot_config *config, struct ot_feeds *feeds, struct ot_err *err)
 {
@@ -209,7 +213,11 @@ static int make_conf(struct ot_mine *m, int n_classes, struct ot_err *err)
     const Caffe__MiningParameter *p = m->param;
     double passes = (double)m->config->solver->max_iter * m->config->solver->iter_size;
     double big = 1 << 30;
-    const struct { const char *field; double v, lo, hi; } range[] = {
+
+    const struct {
+        const char *field;
+        double v, lo, hi;
+    } range[] = {
         { "quantile", (double)p->quantile, 0, 1 },
         { "window", p->window, 16, 1 << 24 },
         { "topk", p->topk, 1, big },
@@ -284,14 +292,14 @@ int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
     return m->miner ? 0 : err->code;
 }
 
-/* ---- the pool file ------------------------------------------------------------------------------------ */
+/* ---- the pool file --------------------------------------------------------------------------- */
 
 static char *key_of(void *ctx, uint32_t index, char *buf, size_t n)
 {
     return ot_loader_key(ctx, index, buf, n);
 }
 
-int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
+int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start, int64_t parent_run,
                       struct ot_err *err)
 {
     struct ot_loader *loader = ot_feeds_loader(m->feeds);
@@ -301,6 +309,7 @@ int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
     struct ot_pool_conf c = { .job = m->config->path,
                               .seed = m->config->seed,
                               .iter_start = iter_start,
+                              .parent_run = parent_run,
                               .device = device,
                               .dataset = ot_loader_source(loader),
                               .dataset_entries = ot_loader_count(loader),
@@ -329,7 +338,7 @@ int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
     return 0;
 }
 
-/* ---- every iteration -------------------------------------------------------------------------------------- */
+/* ---- every iteration ------------------------------------------------------------------------- */
 
 int ot_mine_next(struct ot_mine *m, int64_t iter, const uint32_t **sample)
 {
@@ -509,9 +518,9 @@ struct ot_pool *ot_mine_pool(struct ot_mine *m)
     return m->pool;
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------------------------ */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
-struct image_head {               /* in the machine's byte order; a snapshot stays on its machine class */
+struct image_head { /* in the machine's byte order; a snapshot stays on its machine class */
     char magic[8];
     int64_t lag_iter;
     uint64_t lag_n;
@@ -545,8 +554,7 @@ int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter
     if (n < sizeof h)
         return ot_fail(err, OT_EDATA, "mining state: only %zu bytes", n);
     memcpy(&h, bytes, sizeof h);
-    if (memcmp(h.magic, image_magic, sizeof h.magic) != 0 ||
-        h.look_size != sizeof(struct ot_look))
+    if (memcmp(h.magic, image_magic, sizeof h.magic) != 0 || h.look_size != sizeof(struct ot_look))
         return ot_fail(err, OT_EDATA, "mining state: written by another version");
     if (h.lag_n > (n - sizeof h) / sizeof(struct ot_look))
         return ot_fail(err, OT_EDATA, "mining state: truncated (%zu bytes)", n);
@@ -561,7 +569,9 @@ int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter
     if (ot_miner_restore(m->miner, (const char *)bytes + sizeof h + looks, n - sizeof h - looks,
                          err) < 0)
         return err->code;
-    return m->pool ? ot_pool_reset(m->pool, m->miner, iter, err) : 0;
+    /* what the miner made of the lagging losses will be made of them again */
+    return m->pool ? ot_pool_reset(m->pool, m->miner, m->lag.waiting ? m->lag.iter - 1 : iter, err)
+                   : 0;
 }
 
 int ot_mine_close(struct ot_mine *m, const char *status, int exit_code, int64_t iter, double loss,

@@ -25,11 +25,13 @@ struct ot_mine;
 struct ot_mine *ot_mine_new(struct ot_config *config, struct ot_feeds *feeds, struct ot_err *err);
 void ot_mine_free(struct ot_mine *m);
 
-/* Finds the loss layer and its blobs in the built net, before it is planned, and makes the miner. */
+/* Finds the loss layer and its blobs in the built net, before it is planned, and makes the miner.
+ */
 int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
 
-/* Opens the pool file in the run folder; a miner without one works too (tests, --check). */
-int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
+/* Opens the pool file in the run folder; a miner without one works too (tests, --check).
+ * parent_run: the run of that file that is resumed, or 0. */
+int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start, int64_t parent_run,
                       struct ot_err *err);
 
 /* The samples of iteration `iter` when it is a re-injection (borrowed), else 0. */
@@ -43,11 +45,12 @@ void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss,
                   double ms);
 
 struct ot_miner_counts ot_mine_counts(const struct ot_mine *m);
-int ot_mine_batch(const struct ot_mine *m);    /* samples of a re-injected batch */
+int ot_mine_batch(const struct ot_mine *m); /* samples of a re-injected batch */
 struct ot_pool *ot_mine_pool(struct ot_mine *m);
 
 /* Miner and lagging losses as bytes for a snapshot, and back. */
 int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err);
+/* iter: the last iteration that was done. */
 int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter,
                     struct ot_err *err);
 

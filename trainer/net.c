@@ -16,7 +16,7 @@ int ot_net_wrap(const struct ot_node *n, struct ot_err *err)
     return ot_err_wrap(err, "layer '%s'", n->l.name);
 }
 
-/* ---- blobs --------------------------------------------------------------------------------- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 static struct ot_net_blob *new_blob(struct ot_net *net, const char *name, int producer,
                                     struct ot_err *err)
@@ -235,7 +235,7 @@ static void sweep_backward(struct ot_net *net)
     }
 }
 
-/* ---- the public part --------------------------------------------------------------------------- */
+/* ---- the public part ------------------------------------------------------------------------- */
 
 static int collect_learnable(struct ot_net *net, struct ot_err *err)
 {

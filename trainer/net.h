@@ -30,45 +30,45 @@ struct ot_net;
 struct ot_net_conf {
     struct ot_dev *dev;
     const Caffe__NetParameter *param;
-    const struct ot_doc *doc;         /* of param; NULL: messages carry no place */
+    const struct ot_doc *doc; /* of param; NULL: messages carry no place */
     Caffe__Phase phase;
     int level;
     const char *const *stage;
     int nstage;
     uint64_t seed;
-    struct ot_feed_door *door;        /* NULL: a net with Data layers is refused */
-    struct ot_net *share;             /* take parameters of equally named layers from there */
-    bool keep_all;                    /* every blob keeps its own memory (tests, debugging) */
-    bool no_fusion;                   /* do not fuse ReLU into its producer */
-    const char *const *keep;          /* blobs whose values are read after forward */
+    struct ot_feed_door *door; /* NULL: a net with Data layers is refused */
+    struct ot_net *share;      /* take parameters of equally named layers from there */
+    bool keep_all;             /* every blob keeps its own memory (tests, debugging) */
+    bool no_fusion;            /* do not fuse ReLU into its producer */
+    const char *const *keep;   /* blobs whose values are read after forward */
     int nkeep;
 };
 
 struct ot_net_blob {
-    struct ot_blob b;                 /* first: a layer's ot_blob is one of these */
-    int producer;                     /* node, or -1 */
-    struct ot_net_blob *alias;        /* shares data with this blob, or NULL */
-    struct ot_net_blob *now;          /* newest physical version while planning */
-    bool keep;                        /* an output or asked for */
-    bool zero_grad;                   /* nobody writes its gradient, but its producer reads it */
+    struct ot_blob b;          /* first: a layer's ot_blob is one of these */
+    int producer;              /* node, or -1 */
+    struct ot_net_blob *alias; /* shares data with this blob, or NULL */
+    struct ot_net_blob *now;   /* newest physical version while planning */
+    bool keep;                 /* an output or asked for */
+    bool zero_grad;            /* nobody writes its gradient, but its producer reads it */
     float loss_weight;
-    int data_item, grad_item;         /* in the plan; -1: none */
+    int data_item, grad_item; /* in the plan; -1: none */
 };
 
-struct ot_node {                      /* a layer and what only the net knows of it */
+struct ot_node { /* a layer and what only the net knows of it */
     struct ot_layer l;
-    const char **bottom, **top;       /* names after Split insertion */
+    const char **bottom, **top; /* names after Split insertion */
     struct ot_net_blob *in[OT_MAX_IO], *out[OT_MAX_IO];
     bool prop_down[OT_MAX_IO];
-    bool inserted;                    /* a Split of ours */
-    unsigned loss_moved;              /* bit t: top t's loss weight sits on its Split */
-    bool backward;                    /* takes part in backward */
-    bool skip_forward;                /* fused into its producer */
+    bool inserted;       /* a Split of ours */
+    unsigned loss_moved; /* bit t: top t's loss weight sits on its Split */
+    bool backward;       /* takes part in backward */
+    bool skip_forward;   /* fused into its producer */
     int ws_item[OT_MAX_WS];
-    double fwd_s, bwd_s;              /* time spent, when timing is on */
+    double fwd_s, bwd_s; /* time spent, when timing is on */
 };
 
-struct ot_conversion {                /* a tensor in two formats */
+struct ot_conversion { /* a tensor in two formats */
     int node, in;
     struct ot_net_blob *from, *to;
 };
@@ -82,9 +82,9 @@ struct ot_net {
     int nnode;
     struct ot_net_blob **blob;
     size_t nblob, blob_cap;
-    struct ot_param **param;          /* all of them, owners and sharers */
+    struct ot_param **param; /* all of them, owners and sharers */
     size_t nparam, param_cap;
-    struct ot_param **learn;          /* owners, in layer order: what a solver updates */
+    struct ot_param **learn; /* owners, in layer order: what a solver updates */
     size_t nlearn;
     struct ot_conversion *conv;
     size_t nconv, conv_cap;
@@ -94,8 +94,8 @@ struct ot_net {
     size_t memory_bytes, scratch_bytes, unshared_bytes; /* unshared: without lifetimes */
     size_t param_bytes;
     bool planned, timing;
-    float *fold;                      /* owned: to add a sharer's gradient of another format */
-    uint64_t param_version;           /* bumped when values change; sharers refresh by it */
+    float *fold;            /* owned: to add a sharer's gradient of another format */
+    uint64_t param_version; /* bumped when values change; sharers refresh by it */
     uint64_t seen_version;
 };
 
@@ -119,18 +119,18 @@ struct ot_blob *ot_net_blob(const struct ot_net *net, const char *name);
 struct ot_node *ot_net_node(const struct ot_net *net, const char *layer);
 /* Copies a blob's data to the host in plain order: ot_count(&b->data.shape) floats. */
 int ot_net_read(struct ot_net *net, const struct ot_blob *b, float *host, struct ot_err *err);
-int ot_net_read_grad(struct ot_net *net, const struct ot_blob *b, float *host,
-                     struct ot_err *err);
+int ot_net_read_grad(struct ot_net *net, const struct ot_blob *b, float *host, struct ot_err *err);
 
 /* Gives every learnable parameter `count` zeroed history buffers. */
 int ot_net_history(struct ot_net *net, int count, struct ot_err *err);
 
 /* Parameter values, gradients or history in plain order, to and from the host. */
 enum ot_param_part { OT_PARAM_DATA, OT_PARAM_GRAD, OT_PARAM_HIST0, OT_PARAM_HIST1 };
-int ot_param_get(struct ot_net *net, const struct ot_param *p, enum ot_param_part part,
-                 float *host, struct ot_err *err);
-int ot_param_set(struct ot_net *net, struct ot_param *p, enum ot_param_part part,
-                 const float *host, struct ot_err *err);
+
+int ot_param_get(struct ot_net *net, const struct ot_param *p, enum ot_param_part part, float *host,
+                 struct ot_err *err);
+int ot_param_set(struct ot_net *net, struct ot_param *p, enum ot_param_part part, const float *host,
+                 struct ot_err *err);
 
 /* Outputs: blobs that nobody reads, in alphabetical order (as Caffe prints them); fills at most
  * max, returns how many there are. */
@@ -139,15 +139,15 @@ int ot_net_outputs(const struct ot_net *net, struct ot_blob **out, int max);
 /* The layer table of --check: type, shapes, parameters, memory, FLOPs. */
 void ot_net_table(const struct ot_net *net, struct ot_str *out);
 
-/* ---- shared by the net_*.c files ------------------------------------------------------------ */
+/* ---- shared by the net_*.c files ------------------------------------------------------------- */
 struct ot_plan_item {
     size_t bytes, offset;
-    int first, last;                  /* steps: forward of node i is i, backward 2n-1-i */
-    float **slot;                     /* where the address goes */
+    int first, last; /* steps: forward of node i is i, backward 2n-1-i */
+    float **slot;    /* where the address goes */
     void **slot_ws;
 };
 
-int ot_net_wire(struct ot_net *net, struct ot_err *err);       /* net_wire.c: layers and names */
-int ot_net_wrap(const struct ot_node *n, struct ot_err *err);  /* adds layer and place */
+int ot_net_wire(struct ot_net *net, struct ot_err *err);      /* net_wire.c: layers and names */
+int ot_net_wrap(const struct ot_node *n, struct ot_err *err); /* adds layer and place */
 
 #endif

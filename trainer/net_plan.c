@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "trainer/net.h"
 
-/* ---- pass 1: formats ------------------------------------------------------------------------ */
+/* ---- pass 1: formats ------------------------------------------------------------------------- */
 
 static size_t elems_of(const struct ot_format *fmt, const struct ot_shape *shape)
 {
@@ -42,8 +42,8 @@ static struct ot_net_blob *converted(struct ot_net *net, size_t *used, int i, in
 
 static void default_formats(struct ot_layer *l)
 {
-    const struct ot_format *f =
-        (l->ops->flags & OT_LAYER_ANY_FORMAT) && l->nin ? l->in[0]->data.fmt : NULL;
+    const struct ot_format *f = (l->ops->flags & OT_LAYER_ANY_FORMAT) && l->nin ? l->in[0]->data.fmt
+                                                                                : NULL;
 
     for (int b = 0; b < l->nin; b++)
         l->in_fmt[b] = f;
@@ -111,7 +111,7 @@ static void fuse_relu(struct ot_net *net)
     }
 }
 
-/* ---- parameters ------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static int move_tensor(struct ot_dev *dev, const struct ot_tensor *old, struct ot_tensor *t,
                        struct ot_err *err)
@@ -214,7 +214,7 @@ static int settle_params(struct ot_net *net, const struct ot_tensor *old, struct
     return 0;
 }
 
-/* ---- pass 2: lifetimes -------------------------------------------------------------------------- */
+/* ---- pass 2: lifetimes ----------------------------------------------------------------------- */
 
 static int new_item(struct ot_net *net, size_t bytes, float **slot, void **slot_ws,
                     struct ot_err *err)
@@ -365,7 +365,7 @@ static int live_conversions(struct ot_net *net, size_t nconv, struct ot_err *err
     return 0;
 }
 
-/* ---- pass 3: addresses --------------------------------------------------------------------------- */
+/* ---- pass 3: addresses ----------------------------------------------------------------------- */
 
 static int larger_first(const void *a, const void *b)
 {

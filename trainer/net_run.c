@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "trainer/net.h"
 
-/* ---- parameters that are shared in another format ------------------------------------------- */
+/* ---- parameters that are shared in another format -------------------------------------------- */
 
 static void refresh_sharers(struct ot_net *net)
 {
@@ -63,7 +63,7 @@ static bool owners_moved(const struct ot_net *net)
     return false;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------ */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 /* Data layers look at their feed; everything below follows when a shape changed. */
 static int follow_shapes(struct ot_net *net, struct ot_err *err)
@@ -92,7 +92,7 @@ static int follow_shapes(struct ot_net *net, struct ot_err *err)
     return 0;
 }
 
-/* ---- forward -------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static void convert_inputs(struct ot_net *net, int i, size_t *c)
 {
@@ -166,7 +166,7 @@ int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
     return loss ? sum_losses(net, loss, err) : 0;
 }
 
-/* ---- backward ------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static void seed_gradients(struct ot_net *net)
 {
@@ -221,7 +221,7 @@ void ot_net_params_changed(struct ot_net *net)
     net->param_version++;
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 static int read_plain(struct ot_dev *dev, const struct ot_tensor *t, float *host,
                       struct ot_err *err)
@@ -270,8 +270,7 @@ int ot_net_read(struct ot_net *net, const struct ot_blob *b, float *host, struct
     return read_plain(net->env.dev, &b->data, host, err);
 }
 
-int ot_net_read_grad(struct ot_net *net, const struct ot_blob *b, float *host,
-                     struct ot_err *err)
+int ot_net_read_grad(struct ot_net *net, const struct ot_blob *b, float *host, struct ot_err *err)
 {
     return read_plain(net->env.dev, &b->grad, host, err);
 }
@@ -287,8 +286,8 @@ static struct ot_tensor part_of(const struct ot_param *p, enum ot_param_part par
     return t;
 }
 
-int ot_param_get(struct ot_net *net, const struct ot_param *p, enum ot_param_part part,
-                 float *host, struct ot_err *err)
+int ot_param_get(struct ot_net *net, const struct ot_param *p, enum ot_param_part part, float *host,
+                 struct ot_err *err)
 {
     struct ot_tensor t = part_of(p, part);
 
@@ -299,8 +298,8 @@ int ot_param_get(struct ot_net *net, const struct ot_param *p, enum ot_param_par
     return read_plain(net->env.dev, &t, host, err);
 }
 
-int ot_param_set(struct ot_net *net, struct ot_param *p, enum ot_param_part part,
-                 const float *host, struct ot_err *err)
+int ot_param_set(struct ot_net *net, struct ot_param *p, enum ot_param_part part, const float *host,
+                 struct ot_err *err)
 {
     struct ot_tensor t = part_of(p, part);
 

@@ -10,7 +10,7 @@
 
 #include "trainer/net.h"
 
-/* ---- include and exclude rules ----------------------------------------------------------- */
+/* ---- include and exclude rules --------------------------------------------------------------- */
 
 static bool has_stage(const struct ot_net_conf *c, const char *stage)
 {
@@ -53,14 +53,14 @@ static int included(const struct ot_net *net, const Caffe__LayerParameter *p, bo
     return 0;
 }
 
-/* ---- nodes before splits ------------------------------------------------------------------- */
+/* ---- nodes before splits --------------------------------------------------------------------- */
 
-struct raw {                      /* a layer with the names of its blobs */
+struct raw { /* a layer with the names of its blobs */
     const Caffe__LayerParameter *p;
     const char **bottom, **top;
     int nb, nt;
     bool inserted;
-    unsigned loss_moved;          /* bit t: the loss weight of top t went to its Split */
+    unsigned loss_moved; /* bit t: the loss weight of top t went to its Split */
 };
 
 struct wiring {
@@ -140,7 +140,7 @@ static int add_legacy_inputs(struct wiring *w, struct ot_err *err)
     return 0;
 }
 
-/* ---- splits ------------------------------------------------------------------------------- */
+/* ---- splits ---------------------------------------------------------------------------------- */
 
 struct use { /* of one version of a blob: top `top` of raw layer `layer` */
     int layer, top, readers, next;
@@ -178,8 +178,7 @@ static int count_readers(struct wiring *w, struct use *uses, int *nuse, int **us
             int u = find_use(w, uses, *nuse, r->bottom[b]);
 
             if (u < 0) {
-                (void)ot_fail_at(err,
-                                 ot_doc_loc_at(w->net->conf.doc, r->p, "bottom", (size_t)b),
+                (void)ot_fail_at(err, ot_doc_loc_at(w->net->conf.doc, r->p, "bottom", (size_t)b),
                                  OT_ECONFIG, "bottom '%s' is produced by no layer before it",
                                  r->bottom[b]);
                 return ot_err_wrap(err, "layer '%s'", r->p->name ? r->p->name : "");
@@ -218,8 +217,7 @@ static int add_split(struct wiring *w, const struct raw *r, int top, int ways, s
         p->loss_weight = ot_arena_alloc(a, 1, sizeof *p->loss_weight, err);
         if (!p->loss_weight)
             return err->code;
-        p->loss_weight[0] =
-            (size_t)top < r->p->n_loss_weight ? r->p->loss_weight[top] : 1.0f;
+        p->loss_weight[0] = (size_t)top < r->p->n_loss_weight ? r->p->loss_weight[top] : 1.0f;
     }
     for (int k = 0; k < ways; k++) {
         s->top[k] = ot_arena_printf(a, err, "%s_%s_%d_split_%d", blob, layer, top, k);
@@ -275,7 +273,7 @@ static int insert_splits(struct wiring *w, struct ot_err *err)
     return 0;
 }
 
-/* ---- the nodes ------------------------------------------------------------------------------ */
+/* ---- the nodes ------------------------------------------------------------------------------- */
 
 static int check_type(const struct ot_net *net, const struct raw *r, struct ot_err *err)
 {
@@ -290,8 +288,8 @@ static int check_type(const struct ot_net *net, const struct raw *r, struct ot_e
         return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
     }
     if (r->nb < ops->min_in || r->nb > ops->max_in)
-        (void)ot_fail(err, OT_ECONFIG, "%s takes %d to %d bottoms, got %d", ops->type,
-                      ops->min_in, ops->max_in, r->nb);
+        (void)ot_fail(err, OT_ECONFIG, "%s takes %d to %d bottoms, got %d", ops->type, ops->min_in,
+                      ops->max_in, r->nb);
     else if (r->nt < ops->min_out || r->nt > ops->max_out)
         (void)ot_fail(err, OT_ECONFIG, "%s has %d to %d tops, got %d", ops->type, ops->min_out,
                       ops->max_out, r->nt);

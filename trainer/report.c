@@ -41,7 +41,7 @@ void ot_report_start(struct ot_job *j)
     j->start_iter = j->last_iter = j->solver->iter;
 }
 
-/* ---- one iteration ------------------------------------------------------------------------------------ */
+/* ---- one iteration --------------------------------------------------------------------------- */
 
 static void blend(double *mean, double v)
 {
@@ -80,10 +80,12 @@ static void pool_part(struct ot_job *j, struct ot_str *s)
     if (!j->mine)
         return;
     c = ot_mine_counts(j->mine);
-    ot_str_printf(s, " | pool %lld rows, %d waiting (%d fill a batch), %lld batches back, %lld learned, %lld quar.",
-                  (long long)c.rows, c.waiting_samples, ot_mine_batch(j->mine),
-                  (long long)c.reinj_batches, (long long)c.learned_total,
-                  (long long)c.quarantined);
+    ot_str_printf(
+        s,
+        " | pool %lld rows, %d waiting (%d fill a batch), %lld batches back, %lld learned, "
+        "%lld quarantined",
+        (long long)c.rows, c.waiting_samples, ot_mine_batch(j->mine), (long long)c.reinj_batches,
+        (long long)c.learned_total, (long long)c.quarantined);
 }
 
 static void progress_line(struct ot_job *j, double lr, struct ot_str *s)
@@ -162,7 +164,7 @@ void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, d
     ot_str_release(&s);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void test_metrics(struct ot_job *j, int which, const struct ot_test_result *r)
 {
@@ -204,8 +206,7 @@ void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r)
     ot_str_release(&s);
 }
 
-int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,
-                    struct ot_err *err)
+int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which, struct ot_err *err)
 {
     const Caffe__EvalParameter *e = j->param->eval;
     struct ot_str s = { 0 };
@@ -238,7 +239,8 @@ void ot_report_end(struct ot_job *j)
     ot_log(OT_LOG_INFO, "train",
            "%lld iterations, %lld images in %s: %.1f img/s; %.2f%% of it waiting for data",
            (long long)(j->solver->iter - j->start_iter), (long long)j->images, time,
-           (double)j->images / (s > 0 ? s : 1), 100.0 * ot_feeds_wait_s(j->feeds) / (s > 0 ? s : 1));
+           (double)j->images / (s > 0 ? s : 1),
+           100.0 * ot_feeds_wait_s(j->feeds) / (s > 0 ? s : 1));
     if (j->mine) {
         struct ot_miner_counts c = ot_mine_counts(j->mine);
 

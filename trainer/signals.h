@@ -1,9 +1,9 @@
 /*
  * signals.h - asking a running job to stop or to save.
  *
- * SIGINT, SIGTERM, SIGUSR1: finish the iteration, snapshot, exit 75; a second one ends the process at
- * once.  SIGHUP: snapshot and go on.  Handlers only set flags.
- * Threads: the flags may be read from any thread.
+ * SIGINT, SIGTERM, SIGUSR1: finish the iteration, snapshot, exit 75; a second one ends the process
+ * at once.  SIGHUP: snapshot and go on.  Handlers only set flags. Threads: the flags may be read
+ * from any thread.
  */
 #ifndef OT_TRAINER_SIGNALS_H
 #define OT_TRAINER_SIGNALS_H
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 
 void ot_signals_install(void);
-bool ot_signals_stop(void);     /* somebody asked for the end */
-bool ot_signals_save(void);     /* somebody asked for a snapshot; clears the flag */
+bool ot_signals_stop(void);        /* somebody asked for the end */
+bool ot_signals_save(void);        /* somebody asked for a snapshot; clears the flag */
 const char *ot_signals_name(void); /* of the stop signal, "" before */
 
 #endif

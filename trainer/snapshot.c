@@ -16,25 +16,28 @@
 
 static const char *const suffix[] = { ".solverstate", ".otstate", ".caffemodel" };
 
-/* ---- .otstate ------------------------------------------------------------------------------------ */
+/* ---- .otstate -------------------------------------------------------------------------------- */
 
-struct state_head {               /* in the machine's byte order */
+struct state_head { /* in the machine's byte order */
     char magic[8];
     int64_t iter;
-    uint64_t position;            /* of the data stream */
-    uint64_t mining;              /* bytes that follow; 0: no mining */
-    uint64_t hash;                /* of those bytes */
+    uint64_t position; /* of the data stream */
+    int64_t run;       /* in the pool file; 0: none */
+    uint64_t mining;   /* bytes that follow; 0: no mining */
+    uint64_t hash;     /* of those bytes */
 };
 
-static const char state_magic[8] = { 'O', 'T', 'S', 'T', 'A', 'T', 'E', '1' };
+static const char state_magic[8] = { 'O', 'T', 'S', 'T', 'A', 'T', 'E', '2' };
 
-static int write_ours(const struct ot_solver *s, const struct ot_feeds *feeds,
-                      struct ot_mine *mine, const char *path, struct ot_err *err)
+static int write_ours(const struct ot_solver *s, const struct ot_feeds *feeds, struct ot_mine *mine,
+                      const char *path, struct ot_err *err)
 {
     struct state_head h = { .iter = s->iter, .position = ot_feeds_position(feeds) };
     struct ot_str out = { 0 }, body = { 0 };
     int rc = mine ? ot_mine_save(mine, &body, err) : 0;
 
+    if (mine && ot_mine_pool(mine))
+        h.run = ot_pool_run_id(ot_mine_pool(mine));
     memcpy(h.magic, state_magic, sizeof h.magic);
     h.mining = body.len;
     h.hash = ot_hash64(body.buf ? body.buf : "", body.len);
@@ -49,11 +52,29 @@ static int write_ours(const struct ot_solver *s, const struct ot_feeds *feeds,
     return rc;
 }
 
+/* The whole file, checked; owned, NULL on failure. */
+static char *read_whole(const char *path, struct state_head *h, struct ot_err *err)
+{
+    size_t n = 0;
+    char *bytes = ot_read_file(path, (size_t)1 << 32, &n, err);
+
+    if (!bytes)
+        return NULL;
+    if (n >= sizeof *h) {
+        memcpy(h, bytes, sizeof *h);
+        if (memcmp(h->magic, state_magic, sizeof h->magic) == 0 && h->mining == n - sizeof *h &&
+            ot_hash64(bytes + sizeof *h, n - sizeof *h) == h->hash)
+            return bytes;
+    }
+    (void)ot_fail(err, OT_EDATA, "%s: damaged or of another version (%zu bytes)", path, n);
+    ot_free(bytes);
+    return NULL;
+}
+
 static int read_ours(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
                      const char *path, struct ot_err *err)
 {
     struct state_head h;
-    size_t n = 0;
     char *bytes;
     int rc;
 
@@ -62,24 +83,22 @@ static int read_ours(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine
                path);
         return 0;
     }
-    bytes = ot_read_file(path, (size_t)1 << 32, &n, err);
+    bytes = read_whole(path, &h, err);
     if (!bytes)
         return err->code;
-    if (n < sizeof h || (memcpy(&h, bytes, sizeof h), memcmp(h.magic, state_magic, 8) != 0) ||
-        h.mining != n - sizeof h || ot_hash64(bytes + sizeof h, n - sizeof h) != h.hash)
-        rc = ot_fail(err, OT_EDATA, "%s: damaged or of another version (%zu bytes)", path, n);
-    else if (h.iter != s->iter)
+    if (h.iter != s->iter)
         rc = ot_fail(err, OT_EDATA, "%s: of iteration %lld, the .solverstate of %lld", path,
                      (long long)h.iter, (long long)s->iter);
     else
         rc = ot_feeds_seek(feeds, h.position, err);
     if (rc == 0 && mine && h.mining)
-        rc = ot_mine_restore(mine, bytes + sizeof h, n - sizeof h, s->iter, err);
+        rc = ot_mine_restore(mine, bytes + sizeof h, (size_t)h.mining,
+                             s->iter * s->param->iter_size - 1, err);
     ot_free(bytes);
     return rc;
 }
 
-/* ---- .solverstate ------------------------------------------------------------------------------------ */
+/* ---- .solverstate ---------------------------------------------------------------------------- */
 
 static int history_blob(struct ot_solver *s, const struct ot_param *p, struct ot_arena *a,
                         Caffe__BlobProto *b, struct ot_err *err)
@@ -149,25 +168,23 @@ int ot_snapshot_write(struct ot_solver *s, const struct ot_feeds *feeds, struct 
                        suffix[i]);
     if (check_space(s, prefix, err) < 0 ||
         ot_weights_save(s->net, name[2], s->param->snapshot_diff, err) < 0 ||
-        write_ours(s, feeds, mine, name[1], err) < 0 ||
-        write_solver(s, name[2], name[0], err) < 0)
+        write_ours(s, feeds, mine, name[1], err) < 0 || write_solver(s, name[2], name[0], err) < 0)
         return ot_err_wrap(err, "snapshot at iteration %lld", (long long)s->iter);
     (void)snprintf(path, n, "%s", name[0]);
     return 0;
 }
 
-/* learned_net is as it was written; when it is not there, the file beside the state is taken. */
+/* The weights are those beside the state (both may have been moved, and another run may have put
+ * files where they were), or else where learned_net says. */
 static int load_learned(struct ot_solver *s, const char *learned, const char *path,
                         struct ot_err *err)
 {
     char dir[1024], beside[2048];
     const char *slash = strrchr(learned, '/');
 
-    if (ot_exists(learned))
-        return ot_weights_load(s->net, learned, err);
     (void)ot_path_join(beside, sizeof beside, ot_path_dir(dir, sizeof dir, path),
                        slash ? slash + 1 : learned);
-    return ot_weights_load(s->net, beside, err);
+    return ot_weights_load_one(s->net, ot_exists(beside) ? beside : learned, err);
 }
 
 static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, struct ot_err *err)
@@ -181,28 +198,57 @@ static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, st
         struct ot_param *p = net->learn[k];
 
         if (st->history[k]->n_data != ot_count(&p->data.shape))
-            return ot_fail(err, OT_ESHAPE, "history %zu (layer '%s') has %zu values, wanted %zu",
-                           k, p->layer, st->history[k]->n_data, ot_count(&p->data.shape));
+            return ot_fail(err, OT_ESHAPE, "history %zu (layer '%s') has %zu values, wanted %zu", k,
+                           p->layer, st->history[k]->n_data, ot_count(&p->data.shape));
         if (p->hist[0] && ot_param_set(net, p, OT_PARAM_HIST0, st->history[k]->data, err) < 0)
             return err->code;
     }
     return 0;
 }
 
+/* The message of a .solverstate, owned, and the name of the .otstate beside it. */
+static Caffe__SolverState *read_state(const char *path, char *ours, size_t n, struct ot_err *err)
+{
+    size_t len = strlen(path), tail = strlen(suffix[0]);
+
+    if (len < tail || strcmp(path + len - tail, suffix[0]) != 0) {
+        (void)ot_fail(err, OT_EUSAGE,
+                      "'%s': must be a .solverstate (to start from a .caffemodel use --weights)",
+                      path);
+        return NULL;
+    }
+    (void)snprintf(ours, n, "%.*s%s", (int)(len - tail), path, suffix[1]);
+    return (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor,
+                                                              path, OT_WIRE_BYTES, err);
+}
+
+int ot_snapshot_peek(const char *path, struct ot_snapshot_info *info, struct ot_err *err)
+{
+    char ours[1200], *bytes;
+    Caffe__SolverState *st = read_state(path, ours, sizeof ours, err);
+    struct state_head h;
+
+    if (!st)
+        return err->code;
+    *info = (struct ot_snapshot_info){ .iter = st->iter };
+    ot_wire_free_message(&st->base);
+    if (!ot_exists(ours))
+        return 0;
+    bytes = read_whole(ours, &h, err);
+    if (!bytes)
+        return err->code;
+    ot_free(bytes);
+    info->run = h.run;
+    return 0;
+}
+
 int ot_snapshot_restore(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
                         const char *path, struct ot_err *err)
 {
-    size_t len = strlen(path);
     char ours[1200];
-    Caffe__SolverState *st;
+    Caffe__SolverState *st = read_state(path, ours, sizeof ours, err);
     int rc;
 
-    if (len < strlen(suffix[0]) || strcmp(path + len - strlen(suffix[0]), suffix[0]) != 0)
-        return ot_fail(err, OT_EUSAGE,
-                       "'%s': must be a .solverstate (to start from a .caffemodel use --weights)",
-                       path);
-    st = (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor, path,
-                                                            OT_WIRE_BYTES, err);
     if (!st)
         return err->code;
     rc = st->learned_net ? load_learned(s, st->learned_net, path, err)
@@ -216,11 +262,10 @@ int ot_snapshot_restore(struct ot_solver *s, struct ot_feeds *feeds, struct ot_m
     ot_wire_free_message(&st->base);
     if (rc < 0)
         return rc;
-    (void)snprintf(ours, sizeof ours, "%.*s%s", (int)(len - strlen(suffix[0])), path, suffix[1]);
     return read_ours(s, feeds, mine, ours, err);
 }
 
-/* ---- which snapshots there are ------------------------------------------------------------------------- */
+/* ---- which snapshots there are --------------------------------------------------------------- */
 
 /* Iterations of complete snapshots of `prefix`, ascending; returns how many (<= max). */
 static int list(const char *prefix, long long *iter, int max)

@@ -24,6 +24,14 @@
 int ot_snapshot_write(struct ot_solver *s, const struct ot_feeds *feeds, struct ot_mine *mine,
                       const char *prefix, char *path, size_t n, struct ot_err *err);
 
+/* What a .solverstate (and the .otstate beside it) says of itself. */
+struct ot_snapshot_info {
+    int64_t iter;
+    int64_t run; /* in the pool file; 0: unknown */
+};
+
+int ot_snapshot_peek(const char *path, struct ot_snapshot_info *info, struct ot_err *err);
+
 /* Goes on from a .solverstate: weights, history, iteration, data position, mining state. */
 int ot_snapshot_restore(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
                         const char *path, struct ot_err *err);
@@ -40,6 +48,7 @@ void ot_snapshot_move(const char *prefix, const char *to);
 /* Copies weights of equally named layers ("a.caffemodel,b.caffemodel"); layers without a match
  * are logged and keep their fillers. */
 int ot_weights_load(struct ot_net *net, const char *paths, struct ot_err *err);
+int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err); /* one file */
 /* Writes the net's parameters as a .caffemodel. */
 int ot_weights_save(struct ot_net *net, const char *path, bool with_diff, struct ot_err *err);
 

@@ -39,8 +39,8 @@ static int check_policy(const struct ot_config *c, struct ot_err *err)
                           p->lr_policy ? p->lr_policy : "");
     if (need(c, p->has_base_lr, "base_lr", err) < 0)
         return err->code;
-    if ((k == STEP || k == SIGMOID) && need(c, p->has_stepsize && p->stepsize > 0,
-                                            "stepsize > 0", err) < 0)
+    if ((k == STEP || k == SIGMOID) &&
+        need(c, p->has_stepsize && p->stepsize > 0, "stepsize > 0", err) < 0)
         return err->code;
     if ((k == STEP || k == EXP || k == INV || k == MULTISTEP || k == SIGMOID) &&
         need(c, p->has_gamma, "gamma", err) < 0)
@@ -190,8 +190,7 @@ int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
                                               .lr = (float)lr * p->lr_mult,
                                               .decay = s->param->weight_decay * p->decay_mult };
     }
-    dev->k->sgd_update(dev, s->seg, n, (float)scale, s->param->momentum,
-                       reg && !strcmp(reg, "L1"));
+    dev->k->sgd_update(dev, s->seg, n, (float)scale, s->param->momentum, reg && !strcmp(reg, "L1"));
     ot_net_zero_grads(net);
     ot_net_params_changed(net);
     s->iter++;

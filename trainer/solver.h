@@ -20,9 +20,9 @@ struct ot_solver {
     const Caffe__SolverParameter *param;
     struct ot_net *net;
     int64_t iter;
-    int current_step;                 /* multistep: values passed; saved in the .solverstate */
-    struct ot_update_seg *seg;        /* room for net->nlearn */
-    double *dev_norm;                 /* clip_gradients */
+    int current_step;          /* multistep: values passed; saved in the .solverstate */
+    struct ot_update_seg *seg; /* room for net->nlearn */
+    double *dev_norm;          /* clip_gradients */
 };
 
 struct ot_solver *ot_solver_new(const struct ot_config *config, struct ot_net *net,

@@ -16,7 +16,7 @@
 #include "trainer/job_i.h"
 #include "trainer/signals.h"
 
-/* ---- one iteration ---------------------------------------------------------------------------------- */
+/* ---- one iteration --------------------------------------------------------------------------- */
 
 static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
 {
@@ -76,7 +76,7 @@ static int one_iteration(struct ot_job *j, struct ot_err *err)
     return 0;
 }
 
-/* ---- tests and snapshots -------------------------------------------------------------------------------- */
+/* ---- tests and snapshots --------------------------------------------------------------------- */
 
 static int run_tests(struct ot_job *j, bool final, struct ot_err *err)
 {
@@ -98,8 +98,8 @@ static int save(struct ot_job *j, struct ot_err *err)
 {
     char path[1200];
 
-    if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path,
-                          err) < 0)
+    if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path, err) <
+        0)
         return err->code;
     if (j->mine && ot_mine_pool(j->mine))
         ot_pool_snapshot(ot_mine_pool(j->mine), j->solver->iter, path, 0);
@@ -127,7 +127,8 @@ static int loop(struct ot_job *j, struct ot_err *err)
             return err->code;
         if ((due(j->solver->iter, p->snapshot) || ot_signals_save()) && save(j, err) < 0)
             return err->code;
-        if (!warned && j->mine && ot_mine_pool(j->mine) && ot_pool_ok(ot_mine_pool(j->mine), err) < 0) {
+        if (!warned && j->mine && ot_mine_pool(j->mine) &&
+            ot_pool_ok(ot_mine_pool(j->mine), err) < 0) {
             ot_log_err("pool", err); /* training goes on; the pool stays in memory */
             warned = true;
         }
@@ -140,7 +141,7 @@ static int loop(struct ot_job *j, struct ot_err *err)
     return 0;
 }
 
-/* ---- the job ------------------------------------------------------------------------------------------------ */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 static int finish(struct ot_job *j, int rc, struct ot_err *err)
 {
@@ -158,7 +159,10 @@ static int finish(struct ot_job *j, int rc, struct ot_err *err)
     ot_report_end(j);
     if (stopped && rc == OT_ESTOPPED)
         ot_log(OT_LOG_INFO, "train", "go on with: ohemtrain %s --resume", j->config->path);
-    if (j->mine && ot_mine_close(j->mine, rc == 0 ? "ok" : stopped ? "interrupted" : "failed",
+    if (j->mine && ot_mine_close(j->mine,
+                                 rc == 0   ? "ok"
+                                 : stopped ? "interrupted"
+                                           : "failed",
                                  ot_exit_code((enum ot_code)rc), j->solver->iter, j->last_loss,
                                  isnan(j->final_map) ? NULL : "map", j->final_map, &more) < 0) {
         ot_log_err("pool", &more);
@@ -236,7 +240,7 @@ int ot_test_only(struct ot_config *config, const struct ot_train_opts *opts, str
     return rc;
 }
 
-/* ---- --time ----------------------------------------------------------------------------------------------------- */
+/* ---- --time ---------------------------------------------------------------------------------- */
 
 static void time_table(const struct ot_net *net, int n, double total)
 {
@@ -255,8 +259,7 @@ static void time_table(const struct ot_net *net, int n, double total)
            1e3 * fwd / n, 1e3 * bwd / n, 1e3 * total / n);
 }
 
-int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n,
-            struct ot_err *err)
+int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n, struct ot_err *err)
 {
     struct ot_job j;
     double t0 = 0;

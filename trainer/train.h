@@ -16,9 +16,9 @@
 #include "trainer/config.h"
 
 struct ot_train_opts {
-    const char *device;   /* "cpu", "cuda:N", "auto"; NULL: as solver_mode says */
-    const char *weights;  /* comma separated .caffemodel to start from; NULL: the config's */
-    const char *resume;   /* a .solverstate, "auto" (the newest one, if any), or NULL */
+    const char *device;  /* "cpu", "cuda:N", "auto"; NULL: as solver_mode says */
+    const char *weights; /* comma separated .caffemodel to start from; NULL: the config's */
+    const char *resume;  /* a .solverstate, "auto" (the newest one, if any), or NULL */
 };
 
 int ot_train(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err);
@@ -27,8 +27,7 @@ int ot_train(struct ot_config *config, const struct ot_train_opts *opts, struct 
 int ot_check(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err);
 
 /* Forward and backward of the training net, per layer, averages over n iterations. */
-int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n,
-            struct ot_err *err);
+int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n, struct ot_err *err);
 
 /* Runs the test nets on given weights and prints their tables. */
 int ot_test_only(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err);

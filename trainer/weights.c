@@ -8,7 +8,7 @@
 #include "proto/wire.h"
 #include "trainer/snapshot.h"
 
-/* ---- loading ------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static char *wire_shape(const struct ot_wire_shape *s, char *buf, size_t n)
 {
@@ -58,10 +58,14 @@ static int copy_layer(struct ot_net *net, struct ot_node *n, const struct ot_wir
     return 0;
 }
 
-static int load_one(struct ot_net *net, const char *path, struct ot_err *err)
+int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err)
 {
     struct ot_weights w = { 0 };
-    int loaded = 0, rc = ot_wire_read_net(path, &w, err);
+    int loaded = 0, rc;
+
+    if (!net->planned && ot_net_plan(net, err) < 0)
+        return err->code;
+    rc = ot_wire_read_net(path, &w, err);
 
     for (size_t i = 0; rc == 0 && i < w.n; i++) {
         struct ot_node *n = ot_net_node(net, w.layer[i].name);
@@ -91,20 +95,18 @@ int ot_weights_load(struct ot_net *net, const char *paths, struct ot_err *err)
 {
     char one[1024];
 
-    if (!net->planned && ot_net_plan(net, err) < 0)
-        return err->code;
     while (*paths) {
         size_t n = strcspn(paths, ",");
 
         (void)snprintf(one, sizeof one, "%.*s", (int)n, paths);
-        if (n && load_one(net, one, err) < 0)
+        if (n && ot_weights_load_one(net, one, err) < 0)
             return err->code;
         paths += n + (paths[n] == ',');
     }
     return 0;
 }
 
-/* ---- saving ---------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static int make_blob(struct ot_net *net, const struct ot_param *p, bool diff, struct ot_arena *a,
                      Caffe__BlobProto *b, struct ot_err *err)
