@@ -30,7 +30,7 @@ struct ot_dev;
 struct ot_plan; /* a kernel's prepared state for one geometry (oneDNN primitives, cuDNN plans) */
 
 struct ot_kernels {
-#define K(name, params, args) void (*name) params;
+#define K(name, params, args) void(*name) params;
 #include "layers/kernels.def"
 #undef K
 };
@@ -47,10 +47,10 @@ struct ot_dev_ops {
 struct ot_dev {
     const struct ot_kernels *k; /* never NULL, never partly filled */
     const struct ot_dev_ops *ops;
-    char name[64];              /* "cpu", "cuda:0" */
-    char what[128];             /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
-    struct ot_err latch;        /* first failure; code OT_OK while all is well */
-    void *impl;                 /* the backend's own state */
+    char name[64];       /* "cpu", "cuda:0" */
+    char what[128];      /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
+    struct ot_err latch; /* first failure; code OT_OK while all is well */
+    void *impl;          /* the backend's own state */
 };
 
 /* "cpu", "cuda", "cuda:N" or "auto"; threads: 0 = all cores (CPU only). */

@@ -10,19 +10,19 @@
 #include <stdint.h>
 
 struct ot_conv_geom {
-    int n, c, h, w;     /* input */
-    int oc, oh, ow;     /* output */
+    int n, c, h, w; /* input */
+    int oc, oh, ow; /* output */
     int group;
     int kh, kw, sh, sw, ph, pw, dh, dw; /* dilation 1 = dense, as in Caffe */
     bool bias;
-    bool need_dx;       /* a gradient for the input will be asked for */
-    bool training;      /* false: no backward at all */
-    bool relu;          /* y = max(0, conv): the planner fused a following ReLU */
+    bool need_dx;  /* a gradient for the input will be asked for */
+    bool training; /* false: no backward at all */
+    bool relu;     /* y = max(0, conv): the planner fused a following ReLU */
 };
 
 struct ot_ip_geom {
-    int n, oc;          /* rows, outputs */
-    int nd;             /* axes of the input beyond the first: (n, dim[0], ..) -> k = product */
+    int n, oc; /* rows, outputs */
+    int nd;    /* axes of the input beyond the first: (n, dim[0], ..) -> k = product */
     int dim[3];
     bool bias, transpose; /* transpose: weights are (k, oc) instead of (oc, k) */
     bool need_dx, training;
@@ -47,11 +47,11 @@ struct ot_plan_info {
 };
 
 enum ot_norm { /* LossParameter.NormalizationMode */
-    OT_NORM_FULL = 0,
-    OT_NORM_VALID = 1,
-    OT_NORM_BATCH_SIZE = 2,
-    OT_NORM_NONE = 3,
-    OT_NORM_PRE_FIXED = 4
+               OT_NORM_FULL = 0,
+               OT_NORM_VALID = 1,
+               OT_NORM_BATCH_SIZE = 2,
+               OT_NORM_NONE = 3,
+               OT_NORM_PRE_FIXED = 4
 };
 
 /* Scores (outer, c, inner), labels and instance losses (outer, inner). */
@@ -60,28 +60,29 @@ struct ot_softmax_loss_geom {
     bool has_ignore;
     int ignore_label;
     enum ot_norm norm;
-    float fixed;        /* PRE_FIXED */
+    float fixed; /* PRE_FIXED */
 };
 
 /* Filled by softmax_loss_fwd, on the device. */
 struct ot_loss_stats {
-    double sum;         /* of (weighted) instance losses */
-    double valid;       /* instances that are not ignored */
-    double norm;        /* what the sum was divided by, >= 1 */
-    int64_t bad;        /* 1 + index of the first instance with a label outside [0, c); 0: none */
+    double sum;   /* of (weighted) instance losses */
+    double valid; /* instances that are not ignored */
+    double norm;  /* what the sum was divided by, >= 1 */
+    int64_t bad;  /* 1 + index of the first instance with a label outside [0, c); 0: none */
     double bad_label;
 };
 
 struct ot_roi_pool_geom {
-    int n, c, h, w;     /* features */
+    int n, c, h, w; /* features */
     int rois, ph, pw;
     float scale;
 };
 
 /* Anchors around one cell, corners in pixels of the input blob (x1, y1, x2, y2). */
 enum { OT_MAX_ANCHORS = 64 };
+
 struct ot_anchors {
-    int a;              /* how many */
+    int a; /* how many */
     int stride;
     float box[OT_MAX_ANCHORS][4];
 };
@@ -89,13 +90,13 @@ struct ot_anchors {
 /* Anchor labels and targets over an (h, w) map; a total of h * w * anchors.a per image. */
 struct ot_anchor_target_geom {
     int n, h, w;
-    int gts, gt_cols;   /* rows of gt_boxes per image; 5: x1, y1, x2, y2, class; 6: and weight */
+    int gts, gt_cols; /* rows of gt_boxes per image; 5: x1, y1, x2, y2, class; 6: and weight */
     struct ot_anchors anchors;
-    double border;      /* how far an anchor may stick out of the image */
+    double border; /* how far an anchor may stick out of the image */
     double pos_overlap, neg_overlap;
-    bool clobber;       /* a low overlap wins over being some box's best anchor */
-    int batch, max_fg;  /* sampled anchors per image, foreground among them */
-    double pos_weight;  /* share of the positives in the outside weights; < 0: uniform */
+    bool clobber;      /* a low overlap wins over being some box's best anchor */
+    int batch, max_fg; /* sampled anchors per image, foreground among them */
+    double pos_weight; /* share of the positives in the outside weights; < 0: uniform */
     float inside[4];
     uint64_t seed;
 };
@@ -103,18 +104,18 @@ struct ot_anchor_target_geom {
 struct ot_proposal_geom {
     int n, h, w;
     struct ot_anchors anchors;
-    int pre, post;      /* boxes before NMS (0: all), rows per image after it */
+    int pre, post; /* boxes before NMS (0: all), rows per image after it */
     float nms_thresh;
-    float min_size;     /* in pixels of the original image */
+    float min_size; /* in pixels of the original image */
 };
 
 struct ot_proposal_target_geom {
-    int n, rois;        /* images, rows of rois (of all images) */
-    int gts, gt_cols;   /* as above */
-    int booked;         /* rows of booked RoIs per image, 0: none */
-    int classes;        /* background included */
-    int batch, max_fg;  /* rows per image, foreground among them */
-    int min_fg;         /* places that booked background never takes from the foreground */
+    int n, rois;       /* images, rows of rois (of all images) */
+    int gts, gt_cols;  /* as above */
+    int booked;        /* rows of booked RoIs per image, 0: none */
+    int classes;       /* background included */
+    int batch, max_fg; /* rows per image, foreground among them */
+    int min_fg;        /* places that booked background never takes from the foreground */
     double fg_thresh, bg_hi, bg_lo;
     bool append_gt;
     float mean[4], std[4], inside[4];
@@ -124,15 +125,15 @@ struct ot_proposal_target_geom {
 struct ot_detection_geom {
     int n, rois, classes;
     float score_thresh, nms_thresh;
-    int max_per_image;  /* rows of the output per image */
+    int max_per_image; /* rows of the output per image */
     float mean[4], std[4];
 };
 
 /* A row of a solver update: one parameter. */
 struct ot_update_seg {
-    float *w, *g, *h;   /* value, gradient, history */
-    size_t n;           /* physical elements */
-    float lr, decay;    /* multipliers already applied */
+    float *w, *g, *h; /* value, gradient, history */
+    size_t n;         /* physical elements */
+    float lr, decay;  /* multipliers already applied */
 };
 
 #endif

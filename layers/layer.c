@@ -51,8 +51,7 @@ int ot_layer_axis(const struct ot_layer *l, int axis, int nd, int *canonical, st
     return 0;
 }
 
-int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg,
-                   const char *field)
+int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg, const char *field)
 {
     if (msg && l->env->doc)
         (void)ot_err_at(err, ot_doc_loc(l->env->doc, msg, field));

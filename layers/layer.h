@@ -55,17 +55,17 @@ struct ot_blob {
 };
 
 struct ot_param {
-    const char *layer;           /* owner's name */
-    const char *name;            /* ParamSpec.name, or NULL: not shared */
-    int index;                   /* i-th blob of its layer, as in a .caffemodel */
+    const char *layer; /* owner's name */
+    const char *name;  /* ParamSpec.name, or NULL: not shared */
+    int index;         /* i-th blob of its layer, as in a .caffemodel */
     struct ot_tensor data, grad;
     float lr_mult, decay_mult;
-    bool need_grad;              /* false when frozen: lr_mult 0 */
-    bool grad_zero;              /* the gradient is logically zero: the next writer overwrites */
+    bool need_grad; /* false when frozen: lr_mult 0 */
+    bool grad_zero; /* the gradient is logically zero: the next writer overwrites */
     const Caffe__FillerParameter *filler; /* borrowed; NULL: zeros */
-    float *hist[OT_MAX_HIST];    /* the solver's memory, in data's format; NULL: none yet */
-    struct ot_param *owner;      /* itself, or the parameter it shares values with */
-    struct ot_param *base;       /* whose buffers these are: itself, or owner when formats agree */
+    float *hist[OT_MAX_HIST]; /* the solver's memory, in data's format; NULL: none yet */
+    struct ot_param *owner;   /* itself, or the parameter it shares values with */
+    struct ot_param *base;    /* whose buffers these are: itself, or owner when formats agree */
 };
 
 /* 0 when the gradient must be overwritten, 1 when it must be added to; clears grad_zero. */
@@ -82,63 +82,63 @@ struct ot_net_env {
     struct ot_dev *dev;
     Caffe__Phase phase;
     uint64_t seed;
-    uint64_t iter;                   /* of the solver; counts sub-iterations of iter_size too */
-    const Caffe__NetParameter *net;  /* num_classes, anchor_param */
-    const struct ot_doc *doc;        /* for ot_doc_loc(); NULL for nets made in memory */
-    struct ot_feed_door *door;       /* where data layers get their feed; NULL: none */
-    float mining_min_fg;             /* least foreground share when booked RoIs take places; 0.25 */
+    uint64_t iter;                  /* of the solver; counts sub-iterations of iter_size too */
+    const Caffe__NetParameter *net; /* num_classes, anchor_param */
+    const struct ot_doc *doc;       /* for ot_doc_loc(); NULL for nets made in memory */
+    struct ot_feed_door *door;      /* where data layers get their feed; NULL: none */
+    float mining_min_fg;            /* least foreground share when booked RoIs take places; 0.25 */
 };
 
 struct ot_layer {
     const struct ot_layer_ops *ops;
     const char *name;
     const Caffe__LayerParameter *conf;
-    struct ot_loc loc;               /* where the user wrote the layer */
+    struct ot_loc loc; /* where the user wrote the layer */
     struct ot_net_env *env;
-    struct ot_dev *dev;              /* == env->dev */
+    struct ot_dev *dev; /* == env->dev */
     struct ot_blob *in[OT_MAX_IO], *out[OT_MAX_IO];
     int nin, nout;
     struct ot_param *param[OT_MAX_PARAM];
     int nparam;
-    float loss_weight[OT_MAX_IO];    /* of each output; set before setup */
-    uint64_t stream;                 /* the layer's own random stream: a hash of its name */
+    float loss_weight[OT_MAX_IO]; /* of each output; set before setup */
+    uint64_t stream;              /* the layer's own random stream: a hash of its name */
     const struct ot_format *in_fmt[OT_MAX_IO]; /* set by plan */
-    size_t ws_bytes[OT_MAX_WS];      /* set by reshape or plan: kept from forward to backward */
-    void *ws[OT_MAX_WS];             /* device memory of that size */
-    size_t scratch_bytes;            /* set by plan: needed during one call only */
+    size_t ws_bytes[OT_MAX_WS]; /* set by reshape or plan: kept from forward to backward */
+    void *ws[OT_MAX_WS];        /* device memory of that size */
+    size_t scratch_bytes;       /* set by plan: needed during one call only */
     void *scratch;
-    double flops;                    /* of one forward, set by reshape or plan; for --check */
-    bool fused_relu;                 /* set by the net before plan: apply ReLU to out[0] */
-    void *state;                     /* ops->state_size bytes, zeroed before setup */
+    double flops;    /* of one forward, set by reshape or plan; for --check */
+    bool fused_relu; /* set by the net before plan: apply ReLU to out[0] */
+    void *state;     /* ops->state_size bytes, zeroed before setup */
 };
 
 enum {
-    OT_LAYER_LOSS = 1u << 0,       /* out[0] has loss weight 1 unless the user says otherwise */
-    OT_LAYER_INPLACE = 1u << 1,    /* in[0] and out[0] may be the same blob */
-    OT_LAYER_DATA = 1u << 2,       /* no inputs; filled by a feed */
-    OT_LAYER_ANY_FORMAT = 1u << 3, /* runs over physical elements */
-    OT_LAYER_NO_BACKWARD = 1u << 4,/* never passes a gradient: labels, targets, proposals */
-    OT_LAYER_ALIAS = 1u << 5,      /* every out[i]->data is in[0]'s memory (Reshape, Split) */
-    OT_LAYER_FUSES_RELU = 1u << 6, /* understands fused_relu */
-    OT_LAYER_BWD_NEEDS_IN = 1u << 7,  /* backward reads in[i]->data */
-    OT_LAYER_BWD_NEEDS_OUT = 1u << 8  /* backward reads out[i]->data */
+    OT_LAYER_LOSS = 1u << 0,         /* out[0] has loss weight 1 unless the user says otherwise */
+    OT_LAYER_INPLACE = 1u << 1,      /* in[0] and out[0] may be the same blob */
+    OT_LAYER_DATA = 1u << 2,         /* no inputs; filled by a feed */
+    OT_LAYER_ANY_FORMAT = 1u << 3,   /* runs over physical elements */
+    OT_LAYER_NO_BACKWARD = 1u << 4,  /* never passes a gradient: labels, targets, proposals */
+    OT_LAYER_ALIAS = 1u << 5,        /* every out[i]->data is in[0]'s memory (Reshape, Split) */
+    OT_LAYER_FUSES_RELU = 1u << 6,   /* understands fused_relu */
+    OT_LAYER_BWD_NEEDS_IN = 1u << 7, /* backward reads in[i]->data */
+    OT_LAYER_BWD_NEEDS_OUT = 1u << 8 /* backward reads out[i]->data */
 };
 
 struct ot_layer_ops {
-    const char *type;              /* the name in a prototxt */
-    const char *doc;               /* one line, for `ohemtrain layers` */
+    const char *type; /* the name in a prototxt */
+    const char *doc;  /* one line, for `ohemtrain layers` */
     size_t state_size;
     int min_in, max_in, min_out, max_out;
     unsigned flags;
-    int no_grad_in;                /* bit i: in[i] can never receive a gradient (labels, rois) */
-    int (*setup)(struct ot_layer *l, struct ot_err *err);   /* NULL: nothing to set up */
+    int no_grad_in; /* bit i: in[i] can never receive a gradient (labels, rois) */
+    int (*setup)(struct ot_layer *l, struct ot_err *err); /* NULL: nothing to set up */
     int (*reshape)(struct ot_layer *l, struct ot_err *err);
-    int (*plan)(struct ot_layer *l, struct ot_err *err);    /* NULL: see Formats above */
+    int (*plan)(struct ot_layer *l, struct ot_err *err); /* NULL: see Formats above */
     void (*forward)(struct ot_layer *l);
-    void (*backward)(struct ot_layer *l);                   /* NULL: not differentiable */
-    int (*check)(struct ot_layer *l, struct ot_err *err);   /* NULL; after forward, when the host
-                                                               may look: bad labels and the like */
-    void (*release)(struct ot_layer *l);                    /* NULL: nothing to release */
+    void (*backward)(struct ot_layer *l);                 /* NULL: not differentiable */
+    int (*check)(struct ot_layer *l, struct ot_err *err); /* NULL; after forward, when the host
+                                                             may look: bad labels and the like */
+    void (*release)(struct ot_layer *l);                  /* NULL: nothing to release */
 };
 
 /* Declares the next parameter blob (plain shape); its lr_mult, decay_mult and name come from
@@ -151,8 +151,8 @@ int ot_layer_axis(const struct ot_layer *l, int axis, int nd, int *canonical, st
 
 /* ot_fail() that blames field `field` of message `msg` (e.g. l->conf->pooling_param, "pad"):
  * "net.prototxt:14:5: pad: must be ..." */
-#define ot_layer_fail(l, err, msg, field, code, ...)                                         \
-    (ot_fail_((err), (code), __FILE__, __LINE__, __VA_ARGS__),                               \
+#define ot_layer_fail(l, err, msg, field, code, ...)           \
+    (ot_fail_((err), (code), __FILE__, __LINE__, __VA_ARGS__), \
      ot_layer_blame((l), (err), (msg), (field)))
 int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg,
                    const char *field);

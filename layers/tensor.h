@@ -83,6 +83,7 @@ static inline struct ot_shape ot_shape4(int a, int b, int c, int d)
 
 /* "64x3x28x28", "scalar" for no axes; returns buf. */
 enum { OT_SHAPE_TEXT = 96 };
+
 char *ot_shape_str(const struct ot_shape *s, char buf[OT_SHAPE_TEXT]);
 
 #endif

@@ -26,8 +26,8 @@
 enum ot_kind { OT_KIND_IMAGE = 0, OT_KIND_GT_ROI = 1, OT_KIND_BG_ROI = 2, OT_KIND_TILE = 3 };
 
 enum ot_state {
-    OT_WAITING = 0,     /* pending: will be re-injected */
-    OT_COOLING = 1,     /* re-injected lately, rests */
+    OT_WAITING = 0, /* pending: will be re-injected */
+    OT_COOLING = 1, /* re-injected lately, rests */
     OT_LEARNED = 2,
     OT_QUARANTINED = 3, /* still confidently contradicted after the allowed re-injections */
     OT_EXCLUDED = 4     /* by a person */
@@ -35,23 +35,23 @@ enum ot_state {
 
 enum ot_admit { OT_ADMIT_QUANTILE, OT_ADMIT_THRESHOLD, OT_ADMIT_TOPK };
 
-struct ot_miner_conf {      /* after MiningParameter, with every default filled in */
-    bool naive;             /* policy NAIVE: no quarantine, no share limit, no cooling */
+struct ot_miner_conf { /* after MiningParameter, with every default filled in */
+    bool naive;        /* policy NAIVE: no quarantine, no share limit, no cooling */
     enum ot_admit admit;
     float quantile;
     int window;
     float threshold;
     int topk;
     float class_share;
-    int64_t start_iter;     /* warm-up ends: admission begins */
-    int64_t end_iter;       /* nothing is re-injected from here on */
+    int64_t start_iter; /* warm-up ends: admission begins */
+    int64_t end_iter;   /* nothing is re-injected from here on */
     int capacity;
     float ema;
-    int batch;              /* samples of a re-injected batch */
+    int batch; /* samples of a re-injected batch */
     int min_fresh;
     float max_share;
     int cooldown;
-    int per_sample;         /* booked instances of one sample, at most */
+    int per_sample; /* booked instances of one sample, at most */
     float retire;
     int probe_after;
     float probe_conf;
@@ -59,48 +59,54 @@ struct ot_miner_conf {      /* after MiningParameter, with every default filled 
     float release;
     uint64_t seed;
     int n_classes;
-    uint32_t n_samples;     /* records of the data set */
+    uint32_t n_samples; /* records of the data set */
 };
 
 /* One per-instance loss, with all that identifies it. */
 struct ot_look {
-    uint32_t sample;        /* ordinal of the LMDB key */
-    uint8_t kind;           /* enum ot_kind */
-    int32_t slot;           /* 0 | ground-truth index | -1: background, matched by box */
-    int32_t label, pred;    /* classes */
-    float p_label, p_pred;  /* probabilities */
-    float loss;             /* unweighted */
-    float box[4];           /* x0, y0, x1, y1: fractions of the un-augmented image */
-    bool flip;              /* what the augmentation did this time */
+    uint32_t sample;       /* ordinal of the LMDB key */
+    uint8_t kind;          /* enum ot_kind */
+    int32_t slot;          /* 0 | ground-truth index | -1: background, matched by box */
+    int32_t label, pred;   /* classes */
+    float p_label, p_pred; /* probabilities */
+    float loss;            /* unweighted */
+    float box[4];          /* x0, y0, x1, y1: fractions of the un-augmented image */
+    bool flip;             /* what the augmentation did this time */
 };
 
 /* A row of the pool. */
 struct ot_row {
-    uint64_t id;            /* 1, 2, ...: order of admission, never reused */
+    uint64_t id; /* 1, 2, ...: order of admission, never reused */
     uint32_t sample;
     uint8_t kind, state;
-    int32_t slot;           /* background RoIs: number given at admission */
+    int32_t slot; /* background RoIs: number given at admission */
     int32_t label, pred;
     float p_label, p_pred;
     float box[4];
-    bool flip;              /* as last seen */
+    bool flip; /* as last seen */
     float loss, loss_ema, loss_max, loss_first;
-    double margin_sum;      /* of p(label) - p(best other) over all looks */
+    double margin_sum; /* of p(label) - p(best other) over all looks */
     int32_t n_seen, n_reinj, n_contra, n_forget;
     float weight;
     int64_t first_iter, last_iter, cool_until;
 };
 
 enum ot_event_kind {
-    OT_EV_ADMIT, OT_EV_EVICT, OT_EV_LEARNED, OT_EV_FORGOT, OT_EV_QUARANTINE, OT_EV_RELEASE,
-    OT_EV_EXCLUDE, OT_EV_RESTORE
+    OT_EV_ADMIT,
+    OT_EV_EVICT,
+    OT_EV_LEARNED,
+    OT_EV_FORGOT,
+    OT_EV_QUARANTINE,
+    OT_EV_RELEASE,
+    OT_EV_EXCLUDE,
+    OT_EV_RESTORE
 };
 
 /* Where changes go.  Any pointer may be NULL.  Called from the miner's thread; must not wait. */
 struct ot_mining_sink {
     void *ctx;
-    void (*row)(void *ctx, int64_t iter, const struct ot_row *row);        /* new or changed */
-    void (*gone)(void *ctx, int64_t iter, const struct ot_row *row);       /* evicted */
+    void (*row)(void *ctx, int64_t iter, const struct ot_row *row);  /* new or changed */
+    void (*gone)(void *ctx, int64_t iter, const struct ot_row *row); /* evicted */
     void (*event)(void *ctx, int64_t iter, const struct ot_row *row, enum ot_event_kind what,
                   float loss, const char *why);
     /* a re-injected batch is measured: per row loss before and after (NaN: not seen again) */
@@ -109,11 +115,11 @@ struct ot_mining_sink {
 };
 
 struct ot_miner_counts {
-    int64_t rows, waiting, cooling, learned, quarantined;         /* now */
-    int64_t admitted, evicted, reinjected, reinj_batches;         /* so far */
+    int64_t rows, waiting, cooling, learned, quarantined; /* now */
+    int64_t admitted, evicted, reinjected, reinj_batches; /* so far */
     int64_t learned_total, quarantined_total, released_total;
-    int waiting_samples;    /* samples with waiting rows: the pool's fill against conf.batch */
-    float admit_threshold;  /* as of now; NaN before there is one */
+    int waiting_samples;   /* samples with waiting rows: the pool's fill against conf.batch */
+    float admit_threshold; /* as of now; NaN before there is one */
 };
 
 struct ot_miner;
@@ -124,8 +130,8 @@ void ot_miner_free(struct ot_miner *m);
 
 /* The losses of iteration `iter`.  reinjected: it was the batch that ot_miner_next() gave at
  * that iteration; then rows are re-measured and nothing is admitted. */
-int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected,
-                     const struct ot_look *looks, size_t n, struct ot_err *err);
+int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected, const struct ot_look *looks,
+                     size_t n, struct ot_err *err);
 
 /* Is iteration `iter` a re-injection?  If so fills sample[conf.batch] (distinct ordinals; the
  * rows booked for them are remembered until observed) and returns the number; 0: train fresh.
@@ -138,8 +144,7 @@ int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *ro
 /* Weight of an instance in any pass: quarantine_weight when quarantined, else 1. */
 float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot);
 /* Quarantined background boxes of a sample (they weigh quarantine_weight); returns how many. */
-int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float (*box)[4],
-                               int max);
+int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float (*box)[4], int max);
 
 struct ot_miner_counts ot_miner_counts(const struct ot_miner *m);
 

@@ -28,18 +28,18 @@ struct ot_pool;
 
 struct ot_pool_conf {
     const char *path;
-    const char *job;            /* config's name */
-    const char *config_text;    /* printed solver, stored with the run */
+    const char *job;         /* config's name */
+    const char *config_text; /* printed solver, stored with the run */
     uint64_t seed;
     int64_t iter_start;
     const char *device;
-    const char *dataset;        /* path of the LMDB */
+    const char *dataset; /* path of the LMDB */
     uint64_t dataset_entries, dataset_fingerprint;
     const char *const *class_name; /* n_classes names, or NULL: numbers */
     int n_classes;
     float flush_s;
     int flush_rows;
-    int64_t parent_run;         /* run that is resumed, 0: none */
+    int64_t parent_run; /* run that is resumed, 0: none */
     /* key of sample `index`, thread-safe, into buf */
     char *(*key)(void *ctx, uint32_t index, char *buf, size_t n);
     void *key_ctx;
@@ -56,8 +56,9 @@ struct ot_pool_iter {
     bool reinjected;
     double loss, lr, ms;
     int64_t pool_rows, admitted;
-    double admit_threshold;     /* NaN: none yet */
+    double admit_threshold; /* NaN: none yet */
 };
+
 void ot_pool_iter(struct ot_pool *p, const struct ot_pool_iter *it);
 void ot_pool_snapshot(struct ot_pool *p, int64_t iter, const char *path, uint64_t model_hash);
 
@@ -70,7 +71,6 @@ int ot_pool_ok(struct ot_pool *p, struct ot_err *err); /* 0, or the writer's fir
 
 /* status: "ok", "failed", "interrupted".  Waits for the last commit. */
 int ot_pool_close(struct ot_pool *p, const char *status, int exit_code, int64_t iter_end,
-                  double loss_end, const char *metric_name, double metric_end,
-                  struct ot_err *err);
+                  double loss_end, const char *metric_name, double metric_end, struct ot_err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef OT_TESTS_CHECK_H
 #define OT_TESTS_CHECK_H
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,44 +16,41 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/err.h"
 
 /* Fails with the error's own line when rc is not 0. */
-#define assert_ok(rc, err)                                                              \
-    do {                                                                                \
-        if ((rc) != 0) {                                                                \
-            char line_[1200];                                                           \
-            fail_msg("%s: %s", #rc, ot_err_str((err), line_, sizeof line_));            \
-        }                                                                               \
+#define assert_ok(rc, err)                                                   \
+    do {                                                                     \
+        if ((rc) != 0) {                                                     \
+            char line_[1200];                                                \
+            fail_msg("%s: %s", #rc, ot_err_str((err), line_, sizeof line_)); \
+        }                                                                    \
     } while (0)
 
 /* Both the code and a part of the message must match. */
-#define assert_error(err, want, part)                                                   \
-    do {                                                                                \
-        char line_[1200];                                                               \
-        (void)ot_err_str((err), line_, sizeof line_);                                   \
-        if ((err)->code != (want) || !strstr(line_, (part)))                            \
-            fail_msg("wanted %s with \"%s\", got %s: %s", ot_code_name(want), (part),   \
-                     ot_code_name((err)->code), line_);                                 \
+#define assert_error(err, want, part)                                                 \
+    do {                                                                              \
+        char line_[1200];                                                             \
+        (void)ot_err_str((err), line_, sizeof line_);                                 \
+        if ((err)->code != (want) || !strstr(line_, (part)))                          \
+            fail_msg("wanted %s with \"%s\", got %s: %s", ot_code_name(want), (part), \
+                     ot_code_name((err)->code), line_);                               \
     } while (0)
 
 /* NaN-proof: passes only when |a - b| <= tol. */
-#define assert_near(a, b, tol)                                                          \
-    do {                                                                                \
-        double a_ = (double)(a), b_ = (double)(b);                                      \
-        if (!(a_ - b_ <= (tol) && b_ - a_ <= (tol)))                                    \
-            fail_msg("%s = %.9g but %s = %.9g, tolerance %g", #a, a_, #b, b_,           \
-                     (double)(tol));                                                    \
+#define assert_near(a, b, tol)                                                                \
+    do {                                                                                      \
+        double a_ = (double)(a), b_ = (double)(b);                                            \
+        if (!(a_ - b_ <= (tol) && b_ - a_ <= (tol)))                                          \
+            fail_msg("%s = %.9g but %s = %.9g, tolerance %g", #a, a_, #b, b_, (double)(tol)); \
     } while (0)
 
-#define skip_because(...)              \
-    do {                               \
-        print_message("skipped: ");    \
-        print_message(__VA_ARGS__);    \
-        print_message("\n");           \
-        skip();                        \
+#define skip_because(...)           \
+    do {                            \
+        print_message("skipped: "); \
+        print_message(__VA_ARGS__); \
+        print_message("\n");        \
+        skip();                     \
     } while (0)
 
 /* Path of `name` below the shared folder (env OT_SHARED, default ../shared), or NULL when it is

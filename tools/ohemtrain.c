@@ -32,7 +32,8 @@ static const char usage_text[] =
     "  -V, --version       -h, --help\n"
     "\n"
     "Exit codes are those of sysexits.h: 0 done, 64 usage, 65 bad data, 66 no input,\n"
-    "69 no device, 70 NaN or bug, 73 cannot create, 74 I/O, 75 stopped or busy (try again), 78 bad config.\n";
+    "69 no device, 70 NaN or bug, 73 cannot create, 74 I/O, 75 stopped or busy (try again),\n"
+    "78 bad config.\n";
 
 enum { MAX_SETS = 64 };
 

@@ -251,6 +251,11 @@ struct ot_loader *ot_feeds_loader(const struct ot_feeds *f)
     return f->n ? f->one[0].loader : NULL;
 }
 
+int ot_feeds_count(const struct ot_feeds *f)
+{
+    return f->n;
+}
+
 int ot_feeds_batch_size(const struct ot_feeds *f)
 {
     return f->n ? f->one[0].batch_size : 0;
@@ -269,7 +274,12 @@ int ot_feeds_seek(struct ot_feeds *f, uint64_t position, struct ot_err *err)
         if (o->batch)
             ot_loader_done(o->loader, o->batch);
         o->batch = NULL;
-        if (ot_loader_seek(o->loader, position, err) < 0)
+        /* all feeds have given equally many batches */
+        if (ot_loader_seek(o->loader,
+                           i == 0 ? position
+                                  : position / (uint64_t)f->one[0].batch_size *
+                                        (uint64_t)o->batch_size,
+                           err) < 0)
             return err->code;
     }
     return 0;

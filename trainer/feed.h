@@ -46,6 +46,7 @@ int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t or
 /* The current batch and the loader of the first data layer; NULL when the net has none. */
 const struct ot_batch *ot_feeds_batch(const struct ot_feeds *f);
 struct ot_loader *ot_feeds_loader(const struct ot_feeds *f);
+int ot_feeds_count(const struct ot_feeds *f);
 int ot_feeds_batch_size(const struct ot_feeds *f); /* of the first feed */
 
 uint64_t ot_feeds_position(const struct ot_feeds *f); /* of the first feed */

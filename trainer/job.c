@@ -90,6 +90,7 @@ void ot_job_close(struct ot_job *j)
     ot_dev_close(j->dev);
     ot_metrics_close(j->metrics);
     ot_free(j->recent);
+    ot_free(j->host);
     ot_log_close();
     ot_unlock_file(j->lock);
 }
@@ -145,8 +146,8 @@ int ot_job_claim(struct ot_job *j, bool resumed, struct ot_err *err)
 
 /* ---- weights, resume, pool ------------------------------------------------------------------- */
 
-static int load_start_weights(struct ot_job *j, const struct ot_train_opts *opts,
-                              struct ot_err *err)
+/* Those of --weights, or else of the config. */
+int ot_job_weights(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err)
 {
     if (opts->weights)
         return ot_weights_load(j->net, opts->weights, err);
@@ -173,7 +174,7 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
         return ot_err_wrap(err, "resume");
     /* before the run folder is claimed: nothing is moved away when they cannot be read, and they
      * may be of the very run that is moved away */
-    if (!resume && load_start_weights(j, opts, err) < 0)
+    if (!resume && ot_job_weights(j, opts, err) < 0)
         return err->code;
     if (ot_net_history(j->net, 1, err) < 0 || ot_job_claim(j, resume != NULL, err) < 0)
         return err->code;

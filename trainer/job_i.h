@@ -27,6 +27,8 @@ struct ot_job {
     double loss_sum[OT_MAX_LOSSES]; /* of this iteration, over iter_size */
 
     /* progress */
+    float *host; /* owned: one loss */
+    size_t host_cap;
     double start_s, last_s; /* of the loop; of the last display */
     int64_t start_iter, last_iter;
     int64_t images, last_images;
@@ -43,6 +45,7 @@ int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_trai
 void ot_job_close(struct ot_job *j);
 /* Takes the run folder: lock, log, metrics; moves an earlier run's files away unless resumed. */
 int ot_job_claim(struct ot_job *j, bool resumed, struct ot_err *err);
+int ot_job_weights(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err);
 int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err);
 
 /* report.c: what people and programs read */

@@ -16,18 +16,29 @@ struct ot_metrics {
     bool broken;
 };
 
+/* A killed process may have left half a line: what follows must not be glued to it. */
+static void end_half_line(FILE *f)
+{
+    if (fseek(f, -1, SEEK_END) == 0 && getc(f) != '\n') {
+        (void)fseek(f, 0, SEEK_END);
+        (void)fputc('\n', f);
+    }
+    (void)fseek(f, 0, SEEK_END);
+}
+
 struct ot_metrics *ot_metrics_open(const char *path, struct ot_err *err)
 {
     struct ot_metrics *m = ot_alloc(1, sizeof *m, err);
 
     if (!m)
         return NULL;
-    m->file = fopen(path, "a");
+    m->file = fopen(path, "a+");
     if (!m->file) {
         (void)ot_fail_sys(err, OT_ECREATE, errno, "cannot create '%s'", path);
         ot_free(m);
         return NULL;
     }
+    end_half_line(m->file);
     return m;
 }
 

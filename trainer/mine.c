@@ -41,6 +41,7 @@ struct ot_mine {
     struct ot_miner *miner;
     struct ot_pool *pool;
     enum ot_kind kind;
+    struct ot_node *loss;
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
 
     struct {
@@ -179,6 +180,7 @@ static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
     for (int i = 0; i < net->nnode; i++)
         if (!strcmp(net->node[i].l.ops->type, "ProposalTarget"))
             target = &net->node[i];
+    m->loss = loss;
     m->label = keep(loss->in[1]);
     m->prob = keep(loss->out[1]);
     m->inst = keep(loss->out[2]);
@@ -274,14 +276,34 @@ static int make_conf(struct ot_mine *m, int n_classes, struct ot_err *err)
     return 0;
 }
 
-int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
+/* One loss value per image or per RoI, and one data layer whose records they are about. */
+static int check_instances(struct ot_mine *m, struct ot_err *err)
 {
-    if (find_blobs(m, net, err) < 0)
-        return err->code;
-    if (!ot_feeds_loader(m->feeds)) {
-        (void)ot_fail(err, OT_ECONFIG, "mining needs a data layer that reads an LMDB");
+    const struct ot_shape *inst = &m->inst->data.shape, *prob = &m->prob->data.shape;
+    int images = ot_feeds_batch_size(m->feeds);
+    char a[OT_SHAPE_TEXT], b[OT_SHAPE_TEXT];
+
+    if (ot_feeds_count(m->feeds) != 1) {
+        (void)ot_fail(err, OT_ECONFIG,
+                      "mining needs exactly one data layer that reads an LMDB, got %d",
+                      ot_feeds_count(m->feeds));
         return blame(m, NULL, err);
     }
+    if (ot_count(inst) == (size_t)ot_dim(prob, 0) &&
+        ot_count_range(prob, 1, prob->nd) == (size_t)ot_dim(prob, 1) &&
+        (m->rois || ot_dim(prob, 0) == images))
+        return 0;
+    (void)ot_fail(err, OT_ESHAPE,
+                  "mining wants one loss per %s (a batch has %d images); scores are %s, the losses "
+                  "of the instances %s",
+                  m->rois ? "RoI" : "image", images, ot_shape_str(prob, a), ot_shape_str(inst, b));
+    return ot_net_wrap(m->loss, err);
+}
+
+int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
+{
+    if (find_blobs(m, net, err) < 0 || check_instances(m, err) < 0)
+        return err->code;
     m->net = net;
     if (make_conf(m, ot_dim(&m->prob->data.shape, 1), err) < 0)
         return err->code;
@@ -419,6 +441,13 @@ static int clear_speakers(struct ot_mine *m, const struct ot_batch *batch, struc
     return 0;
 }
 
+static bool ignored(const struct ot_mine *m, float label)
+{
+    const Caffe__LossParameter *p = m->loss->l.conf->loss_param;
+
+    return label < 0 || (p && p->has_ignore_label && (int)label == p->ignore_label);
+}
+
 static int collect(struct ot_mine *m, struct ot_err *err)
 {
     const struct ot_batch *batch = ot_feeds_batch(m->feeds);
@@ -439,7 +468,7 @@ static int collect(struct ot_mine *m, struct ot_err *err)
         int image = m->rois ? (int)rois[5 * r] : r;
         const struct ot_sample_info *s;
 
-        if (label[r] < 0 || image < 0 || image >= batch->n)
+        if (ignored(m, label[r]) || image < 0 || image >= batch->n)
             continue; /* ignored, or a row that holds nothing */
         s = &batch->sample[image];
         *k = (struct ot_look){ .sample = s->index,

@@ -13,26 +13,31 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "trainer/job_i.h"
 #include "trainer/signals.h"
 
 /* ---- one iteration --------------------------------------------------------------------------- */
 
+/* A loss of several values counts as their sum. */
 static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
 {
     for (int k = 0; k < j->nloss; k++) {
-        float v = 0;
+        const struct ot_blob *b = &j->loss[k]->b;
+        size_t n = ot_count(&b->data.shape);
+        double v = 0;
 
-        if (ot_count(&j->loss[k]->b.data.shape) != 1)
-            continue;
-        if (ot_net_read(j->net, &j->loss[k]->b, &v, err) < 0)
+        if (ot_grow(&j->host, &j->host_cap, n, sizeof *j->host, err) < 0 ||
+            ot_net_read(j->net, b, j->host, err) < 0)
             return err->code;
+        for (size_t i = 0; i < n; i++)
+            v += (double)j->host[i];
         if (!isfinite(v))
             return ot_fail(err, OT_ENAN,
                            "iteration %lld: loss '%s' is %g; lower base_lr or set clip_gradients",
-                           (long long)j->solver->iter, j->loss[k]->b.name, (double)v);
-        j->loss_sum[k] += (double)v / j->param->iter_size;
-        *total += (double)j->loss[k]->loss_weight * (double)v / j->param->iter_size;
+                           (long long)j->solver->iter, b->name, v);
+        j->loss_sum[k] += v / j->param->iter_size;
+        *total += (double)j->loss[k]->loss_weight * v / j->param->iter_size;
     }
     return 0;
 }
@@ -120,8 +125,7 @@ static int loop(struct ot_job *j, struct ot_err *err)
 
     while (j->solver->iter < p->max_iter) {
         if (due(j->solver->iter, p->test_interval) &&
-            (j->solver->iter > 0 ? j->solver->iter > j->start_iter : p->test_initialization) &&
-            run_tests(j, false, err) < 0)
+            (j->solver->iter > 0 || p->test_initialization) && run_tests(j, false, err) < 0)
             return err->code;
         if (one_iteration(j, err) < 0)
             return err->code;
@@ -160,9 +164,9 @@ static int finish(struct ot_job *j, int rc, struct ot_err *err)
     if (stopped && rc == OT_ESTOPPED)
         ot_log(OT_LOG_INFO, "train", "go on with: ohemtrain %s --resume", j->config->path);
     if (j->mine && ot_mine_close(j->mine,
-                                 rc == 0   ? "ok"
-                                 : stopped ? "interrupted"
-                                           : "failed",
+                                 rc == 0             ? "ok"
+                                 : rc == OT_ESTOPPED ? "interrupted"
+                                                     : "failed",
                                  ot_exit_code((enum ot_code)rc), j->solver->iter, j->last_loss,
                                  isnan(j->final_map) ? NULL : "map", j->final_map, &more) < 0) {
         ot_log_err("pool", &more);
@@ -222,8 +226,10 @@ int ot_test_only(struct ot_config *config, const struct ot_train_opts *opts, str
 
     if (rc == 0 && !config->ntest)
         rc = ot_fail(err, OT_ECONFIG, "the config names no test net");
-    if (rc == 0 && opts->weights)
-        rc = ot_weights_load(j.net, opts->weights, err);
+    if (rc == 0 && !opts->weights && !config->solver->n_weights)
+        rc = ot_fail(err, OT_EUSAGE, "--test needs --weights: the net would be an untrained one");
+    if (rc == 0)
+        rc = ot_job_weights(&j, opts, err);
     for (int i = 0; rc == 0 && i < config->ntest; i++) {
         struct ot_test_result r;
         struct ot_str s = { 0 };
