@@ -166,6 +166,14 @@ static int bind_texts(sqlite3 *db, const char *query, const char *const *text, i
     return rc == SQLITE_DONE ? 0 : ot_sql_fail(db, err, "writing the run");
 }
 
+static bool has_run(struct ot_pool *p, int64_t run)
+{
+    char sql[80];
+
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM run WHERE run_id=%lld", (long long)run);
+    return ot_sql_int(p->db, sql, 0) == 1;
+}
+
 static int put_run(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_err *err)
 {
     char now[32], host[128] = "", hash[32], seed[32], start[32], parent[32], pid[32];
@@ -180,6 +188,8 @@ static int put_run(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_er
     (void)snprintf(seed, sizeof seed, "%lld", (long long)c->seed);
     (void)snprintf(start, sizeof start, "%lld", (long long)c->iter_start);
     (void)snprintf(parent, sizeof parent, "%lld", (long long)c->parent_run);
+    if (!has_run(p, c->parent_run))
+        text[9] = NULL; /* another file than the one that run wrote */
     (void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
     (void)ot_time_utc(now);
     if (ot_sql(p->db, err, "UPDATE run SET status='crashed', ended=%Q WHERE status='running'",

@@ -55,7 +55,8 @@ static const Caffe__NetParameter *net_of(const struct ot_doc *doc)
     return (const Caffe__NetParameter *)(const void *)ot_doc_root(doc);
 }
 
-/* The state a net is built in: the solver's default phase, then the net's own, then `more`. */
+/* The state a net is built in: the solver's default phase, then the net's own state, then `more`;
+ * the later one wins, stages add up (Solver::InitTrainNet and InitTestNets). */
 static int set_state(struct ot_config *c, struct ot_net_source *s, Caffe__Phase phase,
                      const Caffe__NetState *more, struct ot_err *err)
 {
@@ -65,7 +66,7 @@ static int set_state(struct ot_config *c, struct ot_net_source *s, Caffe__Phase 
 
     if (!stage)
         return err->code;
-    s->phase = phase;
+    s->phase = more && more->has_phase ? more->phase : own && own->has_phase ? own->phase : phase;
     s->level = more && more->has_level ? more->level : own ? own->level : 0;
     for (size_t i = 0; own && i < own->n_stage; i++)
         stage[s->nstage++] = own->stage[i];
@@ -122,6 +123,10 @@ static int find_test_nets(struct ot_config *c, struct ot_doc *shared, struct ot_
 
     if (want == 0 && s->eval && generic)
         want = named + 1; /* detection: the whole test set, however long */
+    if (s->n_test_state && s->n_test_state != want)
+        return ot_fail_at(err, ot_doc_loc(c->doc, s, "test_state"), OT_ECONFIG,
+                          "test_state is given %zu times for %zu test nets; give one each, or none",
+                          s->n_test_state, want);
     if (want > OT_MAX_TEST_NETS)
         return ot_fail_at(err, ot_doc_loc(c->doc, s, "test_iter"), OT_ECONFIG,
                           "%zu test nets, at most %d are supported", want, OT_MAX_TEST_NETS);
@@ -154,7 +159,8 @@ static int set_in_net(struct ot_config *c, struct ot_doc *doc, const char *path,
     char name[256], by_index[1024];
     int found = 0;
 
-    if (strncmp(path, "layer[", 6) != 0 || !close || (path[6] >= '0' && path[6] <= '9'))
+    if (strncmp(path, "layer[", 6) != 0 || !close ||
+        strspn(path + 6, "0123456789") == (size_t)(close - path - 6))
         return ot_text_set(doc, path, value, err);
     (void)snprintf(name, sizeof name, "%.*s", (int)(close - path - 6), path + 6);
     for (size_t i = 0; i < np->n_layer; i++) {
@@ -235,6 +241,25 @@ static int check_numbers(const struct ot_config *c, struct ot_err *err)
     return 0;
 }
 
+static int check_rest(const struct ot_config *c, struct ot_err *err)
+{
+    const Caffe__SolverParameter *s = c->solver;
+    const Caffe__NetParameter *net = c->train.param;
+
+    if (!s->has_max_iter)
+        return ot_fail_at(err, ot_doc_loc(c->doc, s, NULL), OT_ECONFIG, "max_iter is missing");
+    if (s->has_snapshot_format &&
+        s->snapshot_format != CAFFE__SOLVER_PARAMETER__SNAPSHOT_FORMAT__BINARYPROTO)
+        return ot_fail_at(err, ot_doc_loc(c->doc, s, "snapshot_format"), OT_ENOTSUP,
+                          "snapshot_format: only BINARYPROTO is supported, got HDF5");
+    if (s->n_class_name && net->has_num_classes && s->n_class_name != net->num_classes)
+        return ot_fail_at(err, ot_doc_loc(c->doc, s, "class_name"), OT_ECONFIG,
+                          "class_name: %zu names, but the net's num_classes is %u (background "
+                          "included)",
+                          s->n_class_name, net->num_classes);
+    return 0;
+}
+
 static int fill_in(struct ot_config *c, struct ot_err *err)
 {
     const Caffe__SolverParameter *s = c->solver;
@@ -272,7 +297,7 @@ static int load(struct ot_config *c, const char *const *sets, int nset, bool no_
     if (find_train_net(c, &shared, err) < 0 || apply_sets(c, shared, sets, nset, true, err) < 0 ||
         find_test_nets(c, shared, err) < 0)
         return err->code;
-    if (check_numbers(c, err) < 0)
+    if (check_numbers(c, err) < 0 || check_rest(c, err) < 0)
         return err->code;
     return fill_in(c, err);
 }

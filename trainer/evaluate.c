@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "trainer/draw.h"
 
@@ -60,6 +61,20 @@ static int pick_outputs(struct ot_test *t, struct ot_err *err)
     return 0;
 }
 
+/* Parameters are shared by layer name; one that training does not know keeps its filler. */
+static void warn_untrained(const struct ot_test *t, int which, const struct ot_net *train)
+{
+    for (int i = 0; i < t->net->nnode; i++) {
+        const struct ot_layer *l = &t->net->node[i].l;
+
+        if (l->nparam && !ot_net_node(train, l->name))
+            ot_log(OT_LOG_WARN, "test",
+                   "test net %d: layer '%s' has parameters, but the training net has no layer of "
+                   "that name: it stays untrained",
+                   which, l->name);
+    }
+}
+
 struct ot_test *ot_test_open(struct ot_config *config, int which, struct ot_net *train,
                              struct ot_dev *dev, struct ot_err *err)
 {
@@ -79,6 +94,8 @@ struct ot_test *ot_test_open(struct ot_config *config, int which, struct ot_net 
     t->feeds = ot_feeds_new(config, t->source, err);
     c.door = t->feeds ? ot_feeds_door(t->feeds) : NULL;
     t->net = t->feeds ? ot_net_new(&c, err) : NULL;
+    if (t->net)
+        warn_untrained(t, which, train);
     if (!t->net || pick_outputs(t, err) < 0) {
         (void)ot_err_wrap(err, "test net %d", which);
         ot_test_free(t);
