@@ -8,13 +8,17 @@
 #ifndef OT_TESTS_CHECK_H
 #define OT_TESTS_CHECK_H
 
-#include <cmocka.h>
+/* cmocka.h wants to come after these */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <cmocka.h>
+/* clang-format on */
 
 #include "base/err.h"
 
