@@ -21,6 +21,8 @@ PREFIX ?= /usr/local
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 NVCC   ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
 CUDA   ?= $(if $(NVCC),1,0)
+# The sanitizers do not get along with the driver's memory.
+USE_CUDA := $(if $(filter asan tsan,$(MODE)),0,$(CUDA))
 PYTHON ?= python3
 Q      := $(if $(V),,@)
 B      := $(BUILD)/$(MODE)
@@ -47,7 +49,8 @@ LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -
 
 # Architecture is folders, lowest first; tools/lint/layers.sh checks who includes whom.
 LIB_DIRS := base proto layers data mining trainer
-SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))) cuda/none.c
+SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))) \
+         $(if $(filter 1,$(USE_CUDA)),cuda/load.c,cuda/none.c)
 OBJ   := $(SRC:%.c=$(B)/%.o) $(B)/caffe.pb-c.o
 LIB   := $(B)/libohemtrain.a
 PROGS := $(patsubst tools/%.c,$(B)/%,$(wildcard tools/ohem*.c))
@@ -57,12 +60,24 @@ TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/bench_*.c))
 HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
 
+# The CUDA device is a plugin beside the programs: they start where CUDA's libraries are missing.
+PLUGIN     := $(if $(filter 1,$(USE_CUDA)),$(B)/ohemtrain-cuda.so)
+PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin/%.o,base/err.c $(filter-out cuda/none.c cuda/load.c,\
+                $(sort $(wildcard cuda/*.c)))) \
+              $(patsubst %.cu,$(B)/plugin/%.o,$(sort $(wildcard cuda/*.cu)))
+CUDA_HOME  := $(patsubst %/bin/nvcc,%,$(NVCC))
+# One architecture compiled, and PTX of the oldest for all others.
+NVARCH ?= -gencode arch=compute_90,code=sm_90 -gencode arch=compute_75,code=compute_75
+# -fmad=false: as -ffp-contract=off on the CPU.
+NVFLAGS := -std=c++17 -O2 -lineinfo -fmad=false $(NVARCH) -Xcompiler -fPIC,-Wall,-Wextra \
+           $(if $(WERROR),-Werror all-warnings)
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs tests
 all: programs
-programs: $(PROGS)
-tests: $(TESTS)
+programs: $(PROGS) $(PLUGIN)
+tests: $(TESTS) $(PLUGIN)
 
 # ---- generated ---------------------------------------------------------------------------------
 $(GEN)/proto/caffe.pb-c.c $(GEN)/proto/caffe.pb-c.h &: proto/caffe.proto
@@ -99,6 +114,22 @@ $(TESTS): $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(LIB)
 $(BENCHES): $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# ---- cuda --------------------------------------------------------------------------------------
+$(B)/plugin/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo '  CC    $< (plugin)')
+	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+$(B)/plugin/%.o: %.cu Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo '  NVCC  $<')
+	$(Q)$(NVCC) $(NVFLAGS) -I. -MMD -MP -c -o $@ $<
+
+$(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
+	$(if $(Q),@echo '  LD    $@')
+	$(Q)$(CC) -shared -Wl,-z,defs,-Bsymbolic -o $@ $^ -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 \
+	    -lcudnn -lcublas -lcudart -lstdc++ -lm
+
 # ---- set-up ------------------------------------------------------------------------------------
 .PHONY: deps
 deps:
@@ -111,7 +142,7 @@ IT := $(sort $(wildcard tests/it_*.sh))
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-built
 
-check-built: $(PROGS) $(TESTS)
+check-built: $(PROGS) $(TESTS) $(PLUGIN)
 	$(Q)tools/run-tests --build $(B) $(TESTS) $(IT)
 
 asan:
@@ -192,14 +223,16 @@ format:
 # ---- install -------------------------------------------------------------------------------------
 .PHONY: install uninstall
 SHARE := $(DESTDIR)$(PREFIX)/share
-install: $(PROGS)
+install: $(PROGS) $(PLUGIN)
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/ohemtrain/configs
 	install $(PROGS) $(DESTDIR)$(PREFIX)/bin/
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib/ohemtrain)
+	$(if $(PLUGIN),install $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/ohemtrain/)
 	install -m 644 man/*.1 $(SHARE)/man/man1/
 	install -m 644 configs/* $(SHARE)/ohemtrain/configs/
 uninstall:
 	rm -f $(PROGS:$(B)/%=$(DESTDIR)$(PREFIX)/bin/%) $(patsubst man/%,$(SHARE)/man/man1/%,$(wildcard man/*.1))
-	rm -rf $(SHARE)/ohemtrain
+	rm -rf $(SHARE)/ohemtrain $(DESTDIR)$(PREFIX)/lib/ohemtrain
 
 # ---- targets for people ------------------------------------------------------------------------
 .PHONY: help clean

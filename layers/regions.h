@@ -12,6 +12,7 @@
 #define OT_LAYERS_REGIONS_H
 
 #include "layers/layer.h"
+#include "layers/region_math.h"
 
 /* ---- parameters ------------------------------------------------------------------------- */
 /* The number a person wrote: 0.7f is 0.699999988, its decimal is 0.7.  Thresholds are compared
@@ -62,8 +63,6 @@ size_t ot_proposal_target_scratch(const struct ot_proposal_target_geom *g);
 size_t ot_detection_scratch(const struct ot_detection_geom *g);
 
 /* ---- stages of the CPU kernels, apart so that each can be tested ------------------------- */
-enum { OT_ANCHOR_OUTSIDE = -2, OT_ANCHOR_IGNORED = -1, OT_ANCHOR_BG = 0, OT_ANCHOR_FG = 1 };
-
 struct ot_anchor_work { /* of one image, `total` = h w a each */
     uint64_t *key;
     double *best;   /* (gts) highest overlap of each box */
@@ -82,8 +81,6 @@ void ot_anchor_sample(const struct ot_anchor_target_geom *g, int i, uint64_t ite
 /* Writes the outputs of all images from their work. */
 void ot_anchor_write(const struct ot_anchor_target_geom *g, const float *gt, void *scratch,
                      float *label, float *target, float *inside, float *outside);
-
-enum { OT_ROI_NONE = 0, OT_ROI_BG = 1, OT_ROI_FG = 2 };
 
 /* Candidates of one image: [0, rois) rows of rois, then gts boxes, then booked rows. */
 struct ot_roi_work {

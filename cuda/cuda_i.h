@@ -1,0 +1,55 @@
+/*
+ * cuda_i.h - what the sources of the CUDA device share, without a CUDA header: the .cu files and
+ * the host sources see the device through these functions.
+ *
+ * Everything is queued on the device's one stream; nothing here waits unless it says so.
+ * Ownership: memory of ot_cuda_room() belongs to the device.  Threads: the device's one thread.
+ * Errors: latched in the device, with the kernel's name and CUDA's own text.
+ */
+#ifndef OT_CUDA_CUDA_I_H
+#define OT_CUDA_CUDA_I_H
+
+#include "layers/device.h"
+
+/* What a kernel finds wrong in its data; reported when the host next waits for the device. */
+enum ot_cuda_fault {
+    OT_FAULT_LABEL, /* accuracy: a label outside [0, limit) */
+    OT_FAULT_ROI,   /* RoI pooling: a batch index of limit or more */
+    OT_FAULT_CLASS, /* proposal target: a class of limit or more */
+    OT_FAULTS
+};
+
+struct ot_plan {
+    void (*free)(struct ot_plan *plan);
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Latches the failure of the launch just made, if any. */
+void ot_cuda_launched(struct ot_dev *dev, const char *kernel);
+
+/* Zeroed memory for a plan; NULL with the latch set. */
+struct ot_plan *ot_cuda_plan(struct ot_dev *dev, size_t size, void (*free)(struct ot_plan *));
+
+/* Device memory that is valid until the next call of this function; NULL with the latch set.
+ * Grows rarely (and waits then). */
+void *ot_cuda_room(struct ot_dev *dev, size_t bytes);
+
+void ot_cuda_zero(struct ot_dev *dev, void *p, size_t bytes);
+void ot_cuda_move(struct ot_dev *dev, void *dst, const void *src, size_t bytes);
+
+/* Where a kernel puts (index << 32 | bits of the value) of what is wrong; the least one stays. */
+unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit);
+
+/* y[r][c] += b[c]; db[c] = beta db[c] + sum over r of dy[r][c] */
+void ot_cuda_bias_rows(struct ot_dev *dev, size_t rows, size_t cols, const float *b, float *y);
+void ot_cuda_bias_sums(struct ot_dev *dev, size_t rows, size_t cols, const float *dy, float beta,
+                       float *db);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

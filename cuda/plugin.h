@@ -1,0 +1,35 @@
+/*
+ * plugin.h - between the program and ohemtrain-cuda.so: the program starts on machines that have
+ * no CUDA libraries, and loads the device only when asked for it.
+ *
+ * Both sides must come from one build: `layout` is compared before anything else is done.
+ */
+#ifndef OT_CUDA_PLUGIN_H
+#define OT_CUDA_PLUGIN_H
+
+#include "layers/device.h"
+
+struct ot_cuda_host { /* what the plugin takes from the program */
+    size_t layout;    /* OT_CUDA_LAYOUT of the program */
+    void *(*alloc)(size_t n, size_t size, struct ot_err *err);
+    void (*free)(void *p);
+};
+
+/* Sizes of everything that crosses the border. */
+#define OT_CUDA_LAYOUT                                                                     \
+    (sizeof(struct ot_kernels) + 3 * sizeof(struct ot_dev) + 5 * sizeof(struct ot_err) +   \
+     7 * sizeof(struct ot_conv_geom) + 11 * sizeof(struct ot_ip_geom) +                    \
+     13 * sizeof(struct ot_pool_geom) + 17 * sizeof(struct ot_plan_info) +                 \
+     19 * sizeof(struct ot_softmax_loss_geom) + 23 * sizeof(struct ot_loss_stats) +        \
+     29 * sizeof(struct ot_anchor_target_geom) + 31 * sizeof(struct ot_proposal_geom) +    \
+     37 * sizeof(struct ot_proposal_target_geom) + 41 * sizeof(struct ot_detection_geom) + \
+     43 * sizeof(struct ot_update_seg) + 47 * sizeof(struct ot_tensor))
+
+#define OT_CUDA_PLUGIN_FILE  "ohemtrain-cuda.so"
+#define OT_CUDA_PLUGIN_ENTRY "ot_cuda_plugin_open"
+
+typedef struct ot_dev *ot_cuda_plugin_open_fn(const struct ot_cuda_host *host, int index,
+                                              struct ot_err *err);
+ot_cuda_plugin_open_fn ot_cuda_plugin_open;
+
+#endif

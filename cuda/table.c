@@ -1,0 +1,38 @@
+/*
+ * table.c - the CUDA device's table of kernels: a line of kernels.def without a body does not
+ * link.  And the plugin's heap, which is the program's.
+ */
+#include "base/mem.h"
+#include "cuda/plugin.h"
+
+const struct ot_kernels ot_cuda_kernels = {
+#define K(name, params, args) .name = ot_cuda_##name,
+#include "layers/kernels.def"
+#undef K
+};
+
+static const struct ot_cuda_host *host;
+
+struct ot_dev *ot_cuda_plugin_open(const struct ot_cuda_host *program, int index,
+                                   struct ot_err *err)
+{
+    if (program->layout != OT_CUDA_LAYOUT) {
+        (void)ot_fail(err, OT_ENOTSUP,
+                      "device \"cuda:%d\": " OT_CUDA_PLUGIN_FILE " is of another build than the "
+                      "program: layout %zu, wanted %zu",
+                      index, (size_t)OT_CUDA_LAYOUT, program->layout);
+        return NULL;
+    }
+    host = program;
+    return ot_cuda_open(index, err);
+}
+
+void *ot_alloc(size_t n, size_t size, struct ot_err *err)
+{
+    return host->alloc(n, size, err);
+}
+
+void ot_free(void *p)
+{
+    host->free(p);
+}
