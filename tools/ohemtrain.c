@@ -106,10 +106,19 @@ static int add_set(struct args *a, const char *text, struct ot_err *err)
     return 0;
 }
 
-static int one_option(struct args *a, int c, struct ot_err *err)
+static int set_time(struct args *a, const char *text, struct ot_err *err)
 {
     char *end;
+    long n = strtol(text, &end, 10);
 
+    if (end == text || *end || n < 1 || n > 1000000)
+        return ot_fail(err, OT_EUSAGE, "--time: must be >= 1, got %s", text);
+    a->time_n = (int)n;
+    return 0;
+}
+
+static int one_option(struct args *a, int c, struct ot_err *err)
+{
     switch (c) {
     case OPT_CHECK:
         a->check = true;
@@ -118,8 +127,7 @@ static int one_option(struct args *a, int c, struct ot_err *err)
         a->test = true;
         return 0;
     case OPT_TIME:
-        a->time_n = optarg ? (int)strtol(optarg, &end, 10) : 20;
-        return a->time_n > 0 ? 0 : ot_fail(err, OT_EUSAGE, "--time: must be >= 1, got %s", optarg);
+        return set_time(a, optarg ? optarg : "20", err);
     case OPT_SET:
         return add_set(a, optarg, err);
     case OPT_WEIGHTS:
@@ -148,6 +156,25 @@ static int one_option(struct args *a, int c, struct ot_err *err)
     }
 }
 
+/* What would be passed over is refused. */
+static int check_together(const struct args *a, struct ot_err *err)
+{
+    bool time = a->time_n > 0;
+
+    if (a->check + time + a->test > 1)
+        return ot_fail(err, OT_EUSAGE, "--check, --time and --test: one at a time");
+    if (a->opts.weights && a->opts.resume)
+        return ot_fail(err, OT_EUSAGE,
+                       "--weights and --resume together: a resumed run has its own");
+    if (a->opts.resume && (a->check || time || a->test))
+        return ot_fail(err, OT_EUSAGE,
+                       "--resume is for training, not for --check, --time or --test");
+    if (a->opts.weights && (a->check || time))
+        return ot_fail(err, OT_EUSAGE,
+                       "--weights is for training and --test, not for --check or --time");
+    return 0;
+}
+
 /* 1: done already (help, version, layers); 0: run; < 0: wrong use */
 static int parse_args(struct args *a, int argc, char **argv, struct ot_err *err)
 {
@@ -171,10 +198,7 @@ static int parse_args(struct args *a, int argc, char **argv, struct ot_err *err)
         return ot_fail(err, OT_EUSAGE, "one CONFIG is needed, got %d; see ohemtrain --help",
                        argc - optind);
     a->config = argv[optind];
-    if (a->opts.weights && a->opts.resume)
-        return ot_fail(err, OT_EUSAGE,
-                       "--weights and --resume together: a resumed run has its own");
-    return 0;
+    return check_together(a, err);
 }
 
 static int run(struct args *a, struct ot_err *err)

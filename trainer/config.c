@@ -7,6 +7,7 @@
  */
 #include "trainer/config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -228,6 +229,11 @@ static int check_numbers(const struct ot_config *c, struct ot_err *err)
         { "display", s->display < 0, s->display, ">= 0" },
         { "snapshot", s->snapshot < 0, s->snapshot, ">= 0" },
         { "test_interval", s->test_interval < 0, s->test_interval, ">= 0" },
+        { "weight_decay", !(s->weight_decay >= 0), (double)s->weight_decay, ">= 0" },
+        { "clip_gradients", isnan(s->clip_gradients), (double)s->clip_gradients, "a number" },
+        { "warmup_iter", !(s->warmup_iter >= 0), (double)s->warmup_iter, ">= 0" },
+        { "max_time_s", !(s->max_time_s >= 0), (double)s->max_time_s, ">= 0" },
+        { "snapshot_keep", s->snapshot_keep < 0, s->snapshot_keep, ">= 0" },
         { "momentum", !(s->momentum >= 0 && s->momentum < 1), (double)s->momentum, "in [0, 1)" },
         { "threads", s->threads < 0 || s->threads > 1024, s->threads, "in [0, 1024]" },
         { "data_threads", s->data_threads < 1 || s->data_threads > 256, s->data_threads,

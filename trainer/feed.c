@@ -123,6 +123,31 @@ static const float *values(void *ctx, int top, struct ot_err *err)
     return top == 1 ? o->batch->im_info : top == 2 ? weighted_boxes(o) : booked_rows(o);
 }
 
+/* What Caffe once had in data_param is refused rather than passed over. */
+static int check_old_names(const struct ot_layer *l, const Caffe__DataParameter *d,
+                           struct ot_err *err)
+{
+    const struct {
+        const char *field;
+        bool given;
+        const char *instead;
+    } old[] = {
+        { "scale", d->has_scale, "write it in transform_param" },
+        { "mean_file", d->mean_file != NULL, "write it in transform_param" },
+        { "crop_size", d->has_crop_size, "write it in transform_param" },
+        { "mirror", d->has_mirror, "write it in transform_param" },
+        { "force_encoded_color", d->force_encoded_color != 0, "use transform_param.force_color" },
+        { "rand_skip", d->rand_skip != 0, "use shuffle" },
+    };
+
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
+        if (old[i].given)
+            return ot_layer_fail(l, err, d, old[i].field, OT_ECONFIG,
+                                 "data_param.%s is not supported; %s", old[i].field,
+                                 old[i].instead);
+    return 0;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
@@ -139,6 +164,8 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
 
     if (!d || !d->source || !d->source[0])
         return ot_layer_fail(l, err, p, "data_param", OT_ECONFIG, "data_param.source is missing");
+    if (check_old_names(l, d, err) < 0)
+        return err->code;
     if (d->has_backend && d->backend != CAFFE__DATA_PARAMETER__DB__LMDB)
         return ot_layer_fail(l, err, d, "backend", OT_ECONFIG,
                              "backend: only LMDB is supported, got LEVELDB");

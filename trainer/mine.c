@@ -237,6 +237,11 @@ static int make_conf(struct ot_mine *m, int n_classes, struct ot_err *err)
         { "probe_after", p->probe_after, 1, big },
         { "probe_conf", (double)p->probe_conf, 0, 1 },
         { "quarantine_weight", (double)p->quarantine_weight, 0, 1 },
+        { "threshold", (double)p->threshold, 0, big },
+        { "retire", (double)p->retire, 0, big },
+        { "release", (double)p->release, 0, big },
+        { "flush_s", (double)p->flush_s, 0.01, 3600 },
+        { "flush_rows", p->flush_rows, 1, big },
     };
 
     for (size_t i = 0; i < sizeof range / sizeof range[0]; i++)

@@ -41,6 +41,22 @@ static struct ot_net_blob *newest(const struct ot_net *net, const char *name)
     return NULL;
 }
 
+/* A top of that name exists: made by another layer, or what this one wanted to work on in place
+ * before Split gave its bottom another name. */
+static int top_taken(const struct ot_net *net, const struct ot_node *n, int t, struct ot_err *err)
+{
+    const struct ot_node *by = &net->node[newest(net, n->top[t])->producer];
+    struct ot_loc loc = ot_doc_loc_at(net->conf.doc, n->l.conf, "top", (size_t)t);
+
+    if ((size_t)t < n->l.conf->n_bottom && !strcmp(n->l.conf->bottom[t], n->top[t]))
+        return ot_fail_at(err, loc, OT_ECONFIG,
+                          "works in place on '%s', which other layers read as well; give it a top "
+                          "of its own",
+                          n->top[t]);
+    return ot_fail_at(err, loc, OT_ECONFIG, "top '%s' is produced by layer '%s' already", n->top[t],
+                      by->l.name);
+}
+
 static int connect(struct ot_net *net, int i, struct ot_err *err)
 {
     struct ot_node *n = &net->node[i];
@@ -57,9 +73,7 @@ static int connect(struct ot_net *net, int i, struct ot_err *err)
             return ot_fail(err, OT_ECONFIG, "%s cannot work in place: top '%s' is its own bottom",
                            n->l.ops->type, n->top[t]);
         if (!in_place && newest(net, n->top[t]))
-            return ot_fail_at(err, ot_doc_loc_at(net->conf.doc, n->l.conf, "top", (size_t)t),
-                              OT_ECONFIG, "top '%s' is produced by another layer already",
-                              n->top[t]);
+            return top_taken(net, n, t, err);
         n->out[t] = in_place ? n->in[t] : new_blob(net, n->top[t], i, err);
         if (!n->out[t])
             return err->code;
@@ -166,6 +180,10 @@ static int set_up(struct ot_net *net, int i, struct ot_err *err)
     }
     if (l->ops->setup && l->ops->setup(l, err) < 0)
         return err->code;
+    if (l->conf->n_param > (size_t)l->nparam)
+        return ot_fail_at(err, ot_doc_loc_at(net->conf.doc, l->conf, "param", (size_t)l->nparam),
+                          OT_ECONFIG, "param: %zu given, the layer has %d parameters",
+                          l->conf->n_param, l->nparam);
     if (register_params(net, n, err) < 0)
         return err->code;
     return l->ops->reshape ? l->ops->reshape(l, err) : 0;

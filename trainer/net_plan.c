@@ -184,6 +184,10 @@ static int fill_new(struct ot_net *net, struct ot_param *p, uint64_t stream, str
 
     if (rc == 0 && p->filler)
         rc = ot_fill(p->filler, &p->data.shape, net->env.seed, stream, host, err);
+    if (rc < 0) {
+        (void)ot_err_at(err, ot_doc_loc(net->conf.doc, p->filler, "type"));
+        (void)ot_err_wrap(err, "filler of parameter %d", p->index);
+    }
     if (rc == 0)
         rc = ot_param_set(net, p, OT_PARAM_DATA, host, err);
     ot_free(host);

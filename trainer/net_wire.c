@@ -163,6 +163,28 @@ static bool is_loss_top(const struct raw *r, int top)
     return top == 0 && ops && (ops->flags & OT_LAYER_LOSS) && !r->p->n_loss_weight;
 }
 
+/* Blames bottom b of r; a top whose name is near is offered. */
+static int no_producer(const struct wiring *w, const struct use *uses, int nuse,
+                       const struct raw *r, int b, struct ot_err *err)
+{
+    const char *near = NULL;
+    int best = 3; /* further than that is not a slip of the hand */
+
+    for (int i = 0; i < nuse; i++) {
+        const char *top = w->raw[uses[i].layer].top[uses[i].top];
+        int d = ot_edit_distance(top, r->bottom[b]);
+
+        if (d < best) {
+            best = d;
+            near = top;
+        }
+    }
+    (void)ot_fail_at(err, ot_doc_loc_at(w->net->conf.doc, r->p, "bottom", (size_t)b), OT_ECONFIG,
+                     "bottom '%s' is produced by no layer before it%s%s%s", r->bottom[b],
+                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return ot_err_wrap(err, "layer '%s'", r->p->name ? r->p->name : "");
+}
+
 /* Which version of which top each bottom reads: use_of[layer][bottom]. */
 static int count_readers(struct wiring *w, struct use *uses, int *nuse, int **use_of,
                          struct ot_err *err)
@@ -177,12 +199,8 @@ static int count_readers(struct wiring *w, struct use *uses, int *nuse, int **us
         for (int b = 0; b < r->nb; b++) {
             int u = find_use(w, uses, *nuse, r->bottom[b]);
 
-            if (u < 0) {
-                (void)ot_fail_at(err, ot_doc_loc_at(w->net->conf.doc, r->p, "bottom", (size_t)b),
-                                 OT_ECONFIG, "bottom '%s' is produced by no layer before it",
-                                 r->bottom[b]);
-                return ot_err_wrap(err, "layer '%s'", r->p->name ? r->p->name : "");
-            }
+            if (u < 0)
+                return no_producer(w, uses, *nuse, r, b, err);
             uses[u].readers++;
             use_of[i][b] = u;
         }
@@ -281,10 +299,15 @@ static int check_type(const struct ot_net *net, const struct raw *r, struct ot_e
     const struct ot_layer_ops *ops = ot_layer_find(p->type ? p->type : "");
     char near[256];
 
+    if (!p->type || !p->type[0]) {
+        (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, NULL), OT_ECONFIG,
+                         "the type is missing");
+        return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
+    }
     if (!ops) {
         (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, "type"), OT_ECONFIG,
-                         "unknown layer type \"%s\"; near it: %s", p->type ? p->type : "",
-                         ot_layer_near(p->type ? p->type : "", near, sizeof near));
+                         "unknown layer type \"%s\"; near it: %s", p->type,
+                         ot_layer_near(p->type, near, sizeof near));
         return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
     }
     if (r->nb < ops->min_in || r->nb > ops->max_in)

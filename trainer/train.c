@@ -222,12 +222,13 @@ int ot_check(struct ot_config *config, const struct ot_train_opts *opts, struct 
 int ot_test_only(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err)
 {
     struct ot_job j;
-    int rc = ot_job_open(&j, config, opts, err);
+    int rc;
 
-    if (rc == 0 && !config->ntest)
-        rc = ot_fail(err, OT_ECONFIG, "the config names no test net");
-    if (rc == 0 && !opts->weights && !config->solver->n_weights)
-        rc = ot_fail(err, OT_EUSAGE, "--test needs --weights: the net would be an untrained one");
+    if (!opts->weights && !config->solver->n_weights)
+        return ot_fail(err, OT_EUSAGE, "--test needs --weights: the net would be an untrained one");
+    if (!config->ntest)
+        return ot_fail(err, OT_ECONFIG, "%s names no test net", config->path);
+    rc = ot_job_open(&j, config, opts, err);
     if (rc == 0)
         rc = ot_job_weights(&j, opts, err);
     for (int i = 0; rc == 0 && i < config->ntest; i++) {
