@@ -153,8 +153,8 @@ static int check_space(const struct ot_solver *s, const char *prefix, struct ot_
     int64_t want = (int64_t)s->net->param_bytes * 2 + (1 << 20);
 
     if (have >= 0 && have < want)
-        return ot_fail(err, OT_EIO, "a snapshot needs about %lld MB in '%s', only %lld MB are free",
-                       (long long)(want >> 20), dir, (long long)(have >> 20));
+        return ot_fail(err, OT_EIO, "a snapshot needs about %.1f MB in '%s', only %.1f MB are free",
+                       (double)want / 1e6, dir, (double)have / 1e6);
     return 0;
 }
 
