@@ -36,7 +36,7 @@ static void fill_in(void)
         rois[r][0] = r % 7 == 3 ? -1.0f : (float)(r % IMAGES);
         rois[r][1] = draw(2, r) * 30.0f - 4.0f;
         rois[r][2] = draw(3, r) * 20.0f - 4.0f;
-        rois[r][3] = rois[r][1] + draw(4, r) * 16.0f;
+        rois[r][3] = rois[r][1] + (r % 4 ? draw(4, r) * 16.0f : 12.0f);
         rois[r][4] = rois[r][2] + draw(5, r) * 10.0f;
     }
 }
