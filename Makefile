@@ -130,6 +130,24 @@ $(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
 	$(Q)$(CC) -shared -Wl,-z,defs,-Bsymbolic -o $@ $^ -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 \
 	    -lcudnn -lcublas -lcudart -lstdc++ -lm
 
+# The same kernels as plain C++ on the host, for test_cuda, where there is a C++ compiler.
+HOST_CU := $(if $(shell command -v $(CXX) 2>/dev/null),$(B)/tests/cuda_host.o $(B)/cuda/faults.o \
+             $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))))
+HOST_CXXFLAGS := -std=c++17 -Wall -Wextra -I. $(MODE_$(MODE)) -ffp-contract=off \
+                 $(if $(WERROR),-Werror) -MMD -MP
+$(B)/tests/%.o: %.cu Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo '  CXX   $<')
+	$(Q)$(CXX) $(HOST_CXXFLAGS) -include tests/cuda_host.hh -x c++ -c -o $@ $<
+
+$(B)/tests/%.o: tests/%.cc Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo '  CXX   $<')
+	$(Q)$(CXX) $(HOST_CXXFLAGS) -c -o $@ $<
+
+$(B)/tests/test_cuda: $(HOST_CU)
+$(B)/tests/test_cuda: LDLIBS += $(if $(HOST_CU),-lstdc++)
+
 # ---- set-up ------------------------------------------------------------------------------------
 .PHONY: deps
 deps:

@@ -43,6 +43,10 @@ void ot_cuda_move(struct ot_dev *dev, void *dst, const void *src, size_t bytes);
 /* Where a kernel puts (index << 32 | bits of the value) of what is wrong; the least one stays. */
 unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit);
 
+/* Latches what a kernel noted. */
+void ot_cuda_report(struct ot_dev *dev, enum ot_cuda_fault what, unsigned long long fault,
+                    double limit);
+
 /* y[r][c] += b[c]; db[c] = beta db[c] + sum over r of dy[r][c] */
 void ot_cuda_bias_rows(struct ot_dev *dev, size_t rows, size_t cols, const float *b, float *y);
 void ot_cuda_bias_sums(struct ot_dev *dev, size_t rows, size_t cols, const float *dy, float beta,

@@ -53,31 +53,6 @@ unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, d
     return cuda->fault + what;
 }
 
-static void report(struct ot_dev *dev, enum ot_cuda_fault what, unsigned long long fault)
-{
-    const unsigned index = (unsigned)(fault >> 32), bits = (unsigned)fault;
-    const double limit = ot_cuda_of(dev)->limit[what];
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    switch (what) {
-    case OT_FAULT_LABEL:
-        ot_dev_fail(dev, OT_EDATA, "instance %u: label %g is outside [0, %.0f)", index,
-                    (double)value, limit);
-        break;
-    case OT_FAULT_ROI:
-        ot_dev_fail(dev, OT_EDATA, "RoI %u: batch index must be below %.0f, got %g", index, limit,
-                    (double)value);
-        break;
-    case OT_FAULT_CLASS:
-        ot_dev_fail(dev, OT_EDATA, "gt_boxes row %u: class must be below num_classes %.0f, got %g",
-                    index, limit, (double)value);
-        break;
-    case OT_FAULTS:
-        break;
-    }
-}
-
 /* Waits for everything queued, then looks at what kernels noted. */
 static void settle(struct ot_dev *dev, const char *what)
 {
@@ -92,7 +67,7 @@ static void settle(struct ot_dev *dev, const char *what)
         return;
     for (int i = 0; i < OT_FAULTS; i++)
         if (cuda->host_fault[i] != ~0ull) {
-            report(dev, (enum ot_cuda_fault)i, cuda->host_fault[i]);
+            ot_cuda_report(dev, (enum ot_cuda_fault)i, cuda->host_fault[i], cuda->limit[i]);
             (void)ot_cuda_bad(dev, cudaMemsetAsync(cuda->fault, 0xff, bytes, cuda->stream), what);
         }
 }

@@ -1,0 +1,370 @@
+// cuda_host.cc - the fibres behind cuda_host.hh, and a device made of cuda/'s own kernels on them.
+//
+// What needs a library (convolution, inner product) fails with OT_ENOTSUP.  Memory has guard bands
+// that are looked at when it is freed and when the device is asked to wait.
+#include "tests/cuda_host.hh"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+#include <vector>
+
+#include "base/mem.h"
+#include "cuda/cuda_i.h"
+
+// ---- fibres ---------------------------------------------------------------------------------
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace
+{
+
+constexpr size_t stack_bytes = 64 << 10;
+constexpr unsigned warp = 32;
+
+enum state { READY, AT_BARRIER, IN_WARP, DONE };
+
+struct fibre {
+    ucontext_t context;
+    enum state state;
+    float slot; // what it offers to its warp
+    std::vector<char> stack;
+};
+
+std::vector<fibre> fibres;
+ucontext_t scheduler;
+unsigned current;
+void (*body)(void *);
+void *body_arg;
+bool backwards; // threads run in descending order: what depends on order shows
+
+void enter()
+{
+    body(body_arg);
+    fibres[current].state = DONE;
+    swapcontext(&fibres[current].context, &scheduler);
+}
+
+void wait_as(enum state s)
+{
+    fibres[current].state = s;
+    swapcontext(&fibres[current].context, &scheduler);
+}
+
+void resume(unsigned t)
+{
+    current = t;
+    threadIdx = dim3(t);
+    swapcontext(&scheduler, &fibres[t].context);
+}
+
+// Lets go whoever waits for others that have all arrived; returns whether anyone could go on.
+bool release(unsigned n)
+{
+    unsigned waiting = 0, done = 0;
+    bool any = false;
+
+    for (unsigned w = 0; w < n; w += warp) {
+        unsigned here = 0, lanes = 0;
+
+        for (unsigned t = w; t < n && t < w + warp; t++) {
+            lanes += fibres[t].state != DONE;
+            here += fibres[t].state == IN_WARP;
+        }
+        for (unsigned t = w; here && here == lanes && t < n && t < w + warp; t++)
+            if (fibres[t].state == IN_WARP) {
+                fibres[t].state = READY;
+                any = true;
+            }
+    }
+    for (unsigned t = 0; t < n; t++) {
+        waiting += fibres[t].state == AT_BARRIER;
+        done += fibres[t].state == DONE;
+    }
+    for (unsigned t = 0; waiting && waiting + done == n && t < n; t++)
+        if (fibres[t].state == AT_BARRIER) {
+            fibres[t].state = READY;
+            any = true;
+        }
+    return any;
+}
+
+void run_block(unsigned n)
+{
+    for (unsigned t = 0; t < n; t++) {
+        fibre &f = fibres[t];
+
+        f.stack.resize(stack_bytes);
+        f.state = READY;
+        getcontext(&f.context);
+        f.context.uc_stack.ss_sp = f.stack.data();
+        f.context.uc_stack.ss_size = f.stack.size();
+        f.context.uc_link = nullptr;
+        makecontext(&f.context, enter, 0);
+    }
+    do {
+        for (unsigned i = 0; i < n; i++) {
+            unsigned t = backwards ? n - 1 - i : i;
+
+            if (fibres[t].state == READY)
+                resume(t);
+        }
+    } while (release(n));
+    for (unsigned t = 0; t < n; t++)
+        OT_BUG_IF(fibres[t].state != DONE); // a barrier that not all threads reach
+}
+
+} // namespace
+
+void __syncthreads()
+{
+    wait_as(AT_BARRIER);
+}
+
+void __syncwarp(unsigned)
+{
+    wait_as(IN_WARP);
+}
+
+float __shfl_xor_sync(unsigned, float v, int lane)
+{
+    float got;
+
+    fibres[current].slot = v;
+    wait_as(IN_WARP);
+    got = fibres[current ^ static_cast<unsigned>(lane)].slot;
+    wait_as(IN_WARP);
+    return got;
+}
+
+static void launch(dim3 grid, dim3 block, void (*call)(void *), void *what)
+{
+    body = call;
+    body_arg = what;
+    gridDim = grid;
+    blockDim = block;
+    if (fibres.size() < block.x)
+        fibres.resize(block.x);
+    for (unsigned y = 0; y < grid.y; y++)
+        for (unsigned x = 0; x < grid.x; x++) {
+            blockIdx = dim3(x, y);
+            run_block(block.x);
+        }
+}
+
+// ---- what cuda_i.h promises -----------------------------------------------------------------
+
+namespace
+{
+
+constexpr size_t guard = 64;
+
+struct block_of_memory {
+    char *mem;
+    size_t bytes;
+};
+
+struct host_cuda {
+    std::vector<block_of_memory> blocks;
+    std::vector<char> room;
+    bool backwards;
+    unsigned long long fault[OT_FAULTS];
+    double limit[OT_FAULTS];
+};
+
+host_cuda *of(struct ot_dev *dev)
+{
+    return static_cast<host_cuda *>(dev->impl);
+}
+
+bool intact(const block_of_memory &b)
+{
+    for (size_t i = 0; i < guard; i++)
+        if (b.mem[i] != 0x5a || b.mem[guard + b.bytes + i] != 0x5a)
+            return false;
+    return true;
+}
+
+void *host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *)
+{
+    block_of_memory b = { static_cast<char *>(malloc(bytes + 2 * guard)), bytes };
+
+    memset(b.mem, 0x5a, bytes + 2 * guard);
+    memset(b.mem + guard, 0, bytes);
+    of(dev)->blocks.push_back(b);
+    return b.mem + guard;
+}
+
+void host_free(struct ot_dev *dev, void *p)
+{
+    std::vector<block_of_memory> &blocks = of(dev)->blocks;
+
+    for (size_t i = 0; i < blocks.size(); i++)
+        if (p == blocks[i].mem + guard) {
+            OT_BUG_IF(!intact(blocks[i]));
+            free(blocks[i].mem);
+            blocks.erase(blocks.begin() + static_cast<long>(i));
+            return;
+        }
+    OT_BUG_IF(p != nullptr);
+}
+
+void host_sync(struct ot_dev *dev)
+{
+    host_cuda *h = of(dev);
+
+    for (const block_of_memory &b : h->blocks)
+        OT_BUG_IF(!intact(b));
+    for (int i = 0; i < OT_FAULTS; i++)
+        if (h->fault[i] != ~0ull) {
+            ot_cuda_report(dev, static_cast<enum ot_cuda_fault>(i), h->fault[i], h->limit[i]);
+            h->fault[i] = ~0ull;
+        }
+}
+
+void host_upload(struct ot_dev *, void *dst, const void *host, size_t bytes)
+{
+    if (bytes)
+        memcpy(dst, host, bytes);
+}
+
+void host_download(struct ot_dev *dev, void *host, const void *src, size_t bytes)
+{
+    if (bytes)
+        memcpy(host, src, bytes);
+    host_sync(dev);
+}
+
+void host_close(struct ot_dev *dev)
+{
+    host_sync(dev);
+    OT_BUG_IF(!of(dev)->blocks.empty());
+    delete of(dev);
+    delete dev;
+}
+
+const struct ot_dev_ops host_ops = { host_alloc,    host_free, host_upload,
+                                     host_download, host_sync, host_close };
+
+void no_library(struct ot_dev *dev)
+{
+    ot_dev_fail(dev, OT_ENOTSUP, "%s: a library's kernel needs a device", dev->name);
+}
+
+} // namespace
+
+void ot_host_launch(struct ot_dev *dev, dim3 grid, dim3 block, void (*call)(void *), void *what)
+{
+    backwards = of(dev)->backwards;
+    launch(grid, block, call, what);
+}
+
+extern "C" {
+
+struct ot_plan *ot_cuda_plan(struct ot_dev *, size_t size, void (*free_it)(struct ot_plan *))
+{
+    struct ot_err err = {};
+    struct ot_plan *p = static_cast<struct ot_plan *>(ot_alloc(1, size, &err));
+
+    OT_BUG_IF(p == nullptr);
+    p->free = free_it;
+    return p;
+}
+
+void *ot_cuda_room(struct ot_dev *dev, size_t bytes)
+{
+    of(dev)->room.assign(bytes, static_cast<char>(0xcd)); // garbage of the call before
+    return of(dev)->room.data();
+}
+
+void ot_cuda_zero(struct ot_dev *, void *p, size_t bytes)
+{
+    if (bytes)
+        memset(p, 0, bytes);
+}
+
+void ot_cuda_move(struct ot_dev *, void *dst, const void *src, size_t bytes)
+{
+    if (bytes)
+        memcpy(dst, src, bytes);
+}
+
+unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit)
+{
+    of(dev)->limit[what] = limit;
+    return &of(dev)->fault[what];
+}
+
+void ot_cuda_conv_plan(struct ot_dev *dev, const struct ot_conv_geom *, const struct ot_format *,
+                       struct ot_plan **plan, struct ot_plan_info *)
+{
+    *plan = nullptr;
+    no_library(dev);
+}
+
+void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
+                      const float *, void *, float *)
+{
+    no_library(dev);
+}
+
+void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
+                           void *, float *)
+{
+    no_library(dev);
+}
+
+void ot_cuda_conv_bwd_filter(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
+                             void *, float, float *, float *)
+{
+    no_library(dev);
+}
+
+void ot_cuda_ip_plan(struct ot_dev *dev, const struct ot_ip_geom *, const struct ot_format *,
+                     struct ot_plan **plan, struct ot_plan_info *)
+{
+    *plan = nullptr;
+    no_library(dev);
+}
+
+void ot_cuda_ip_fwd(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
+                    const float *, void *, float *)
+{
+    no_library(dev);
+}
+
+void ot_cuda_ip_bwd_data(struct ot_dev *dev, struct ot_plan *, const float *, const float *, void *,
+                         float *)
+{
+    no_library(dev);
+}
+
+void ot_cuda_ip_bwd_filter(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
+                           void *, float, float *, float *)
+{
+    no_library(dev);
+}
+
+const struct ot_kernels ot_cuda_kernels = {
+#define K(name, params, args) ot_cuda_##name,
+#include "layers/kernels.def"
+#undef K
+};
+
+struct ot_dev *ot_test_cuda_host(bool descending)
+{
+    struct ot_dev *dev = new ot_dev();
+    host_cuda *h = new host_cuda();
+
+    h->backwards = descending;
+    for (int i = 0; i < OT_FAULTS; i++)
+        h->fault[i] = ~0ull;
+    dev->impl = h;
+    dev->k = &ot_cuda_kernels;
+    dev->ops = &host_ops;
+    snprintf(dev->name, sizeof dev->name, "cuda on the host");
+    return dev;
+}
+
+} // extern "C"
