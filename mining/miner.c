@@ -293,7 +293,8 @@ static void evict(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_l
 static bool make_room(struct ot_miner *m, int64_t iter, const struct ot_look *k)
 {
     const struct ot_class *c = &m->class[k->label];
-    bool class_full = c->rows >= class_room(m);
+    /* quarantined and excluded rows are the product, not the queue: they take no class's share */
+    bool class_full = c->rows - c->held >= class_room(m);
     int32_t i = class_full ? (c->n ? c->heap[0] : -1) : ot_rows_least(m);
 
     if (!class_full && m->n_rows < m->conf.capacity)

@@ -43,6 +43,7 @@ struct ot_class { /* rows of one label, those that may be evicted as a heap, lea
     int32_t *heap;
     size_t cap;
     int n, rows;
+    int held; /* of them quarantined or excluded: kept, and outside the class's share */
 };
 
 struct ot_sample {

@@ -150,12 +150,18 @@ int ot_reserve_class(struct ot_miner *m, int32_t label, struct ot_err *err)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
+static bool is_held(const struct ot_row *r)
+{
+    return r->state == OT_QUARANTINED || r->state == OT_EXCLUDED;
+}
+
 static void enter_state(struct ot_miner *m, int32_t i)
 {
     struct ot_entry *e = &m->e[i];
     struct ot_sample *s = &m->sample[e->r.sample];
 
     m->n_state[e->r.state]++;
+    m->class[e->r.label].held += is_held(&e->r);
     if (e->r.state == OT_WAITING && s->n_wait++ == 0) {
         s->wait_pos = m->n_waiting;
         m->waiting[m->n_waiting++] = e->r.sample;
@@ -172,6 +178,7 @@ static void leave_state(struct ot_miner *m, int32_t i)
     struct ot_sample *s = &m->sample[e->r.sample];
 
     m->n_state[e->r.state]--;
+    m->class[e->r.label].held -= is_held(&e->r);
     if (e->r.state == OT_WAITING && --s->n_wait == 0) {
         uint32_t last = m->waiting[--m->n_waiting];
 
@@ -199,9 +206,11 @@ void ot_rows_set_state(struct ot_miner *m, int32_t i, enum ot_state state)
 void ot_rows_set_label(struct ot_miner *m, int32_t i, int32_t label)
 {
     heap_remove(m, i);
+    leave_state(m, i);
     m->class[m->e[i].r.label].rows--;
     m->e[i].r.label = label;
     m->class[label].rows++;
+    enter_state(m, i);
     ot_rows_resort(m, i);
 }
 

@@ -1,0 +1,263 @@
+/* test_miner_life.c - long noisy lives of a miner: invariants, determinism, save and restore. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "mining/miner.h"
+#include "tests/check.h"
+#include "tests/miner_story.h"
+
+/* ---- a noisy life ---------------------------------------------------------------------------- */
+
+enum { LIFE_LOOKS = 48 };
+
+static float rnd(int64_t it, int i, int what)
+{
+    return ot_rng_unit(3, OT_RNG_TEST, (uint64_t)it, (uint64_t)(i * 8 + what));
+}
+
+/* One iteration: images with foreground and background RoIs, some always contradicted. */
+static void live(struct ot_miner *m, int64_t it, uint32_t n_samples)
+{
+    struct ot_look k[LIFE_LOOKS];
+    uint32_t batch[2];
+    int n = ot_miner_next(m, it, batch);
+
+    if (n == 0) {
+        batch[0] = (uint32_t)((float)n_samples * rnd(it, 0, 7));
+        batch[1] = (batch[0] + 1) % n_samples;
+    }
+    for (int i = 0; i < LIFE_LOOKS; i++) {
+        uint32_t s = batch[i % 2];
+        bool wrong = s % 7 == 0;
+        float u = rnd(it, i, 0), loss = u * u * u * (wrong ? 6 : 4) + (wrong ? 1 : 0);
+
+        if (i % 3) {
+            k[i] = ot_story_bg(s, loss, 0.1f * (float)(int)(rnd(it, i, 1) * 9), 0.1f);
+        } else {
+            k[i] = ot_story_look(s, loss);
+            k[i].kind = OT_KIND_GT_ROI;
+            k[i].slot = (int)(rnd(it, i, 1) * 5);
+            k[i].label = 1 + (int)((s + (uint32_t)k[i].slot) % 9);
+        }
+        k[i].pred = wrong ? 9 - k[i].label : k[i].label;
+        k[i].p_pred = wrong ? 0.9f : 0.6f;
+    }
+    ot_story_see(m, it, n > 0, k, LIFE_LOOKS);
+}
+
+static struct ot_miner_conf life_conf(void)
+{
+    struct ot_miner_conf c = ot_story_conf0();
+
+    c.admit = OT_ADMIT_QUANTILE;
+    c.window = 700;
+    c.start_iter = 20;
+    c.capacity = 200;
+    c.class_share = 0.2f;
+    c.max_share = 0.4f;
+    c.cooldown = 7;
+    c.n_samples = 90;
+    return c;
+}
+
+struct census {
+    int n, of_class[10], state[5];
+    uint64_t key[4096], last_id;
+};
+
+static void count_row(void *ctx, const struct ot_row *r)
+{
+    struct census *z = ctx;
+
+    assert_true(r->id > z->last_id);
+    z->last_id = r->id;
+    z->key[z->n++] = (uint64_t)r->sample << 32 | (uint64_t)r->kind << 24 | (uint32_t)r->slot;
+    z->of_class[r->label] += r->state < OT_QUARANTINED;
+    z->state[r->state]++;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void invariants_hold_under_random_looks(void **st)
+{
+    static struct census z;
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = life_conf();
+    struct ot_miner *m = ot_story_born(&c, &s);
+
+    (void)st;
+    for (int64_t it = 0; it < 3000; it++) {
+        struct ot_miner_counts n;
+
+        live(m, it, c.n_samples);
+        memset(&z, 0, sizeof z);
+        ot_miner_each(m, count_row, &z);
+        n = ot_miner_counts(m);
+        assert_int_equal(z.n, n.rows);
+        assert_true(n.rows <= c.capacity);
+        assert_int_equal(n.rows, n.admitted - n.evicted);
+        assert_int_equal(z.state[OT_WAITING], n.waiting);
+        assert_int_equal(z.state[OT_COOLING], n.cooling);
+        assert_int_equal(z.state[OT_LEARNED], n.learned);
+        assert_int_equal(z.state[OT_QUARANTINED], n.quarantined);
+        /* 20 % of the 200 rows or of eight batches, the greater; a release may add to it */
+        for (int k = 0; k < 10; k++)
+            assert_true(z.of_class[k] <= 40 + n.released_total);
+        qsort(z.key, (size_t)z.n, sizeof *z.key, by_key);
+        for (int k = 1; k < z.n; k++)
+            assert_true(z.key[k - 1] < z.key[k]);
+    }
+    /* the life was a full one */
+    for (int e = OT_EV_ADMIT; e <= OT_EV_RELEASE; e++)
+        if (e != OT_EV_RELEASE)
+            assert_true(s.n[e] > 0);
+    ot_miner_free(m);
+}
+
+static void the_same_losses_give_the_same_decisions(void **st)
+{
+    uint64_t trace[2];
+
+    (void)st;
+    for (int r = 0; r < 2; r++) {
+        struct ot_story s = { 0 };
+        struct ot_miner_conf c = life_conf();
+        struct ot_miner *m = ot_story_born(&c, &s);
+
+        for (int64_t it = 0; it < 500; it++)
+            live(m, it, c.n_samples);
+        trace[r] = s.trace;
+        ot_miner_free(m);
+    }
+    assert_true(trace[0] == trace[1]);
+}
+
+static void a_restored_miner_decides_like_the_one_that_went_on(void **st)
+{
+    struct ot_miner_conf c = life_conf();
+
+    (void)st;
+    for (int64_t cut = 15; cut < 600; cut += 83) {
+        struct ot_story s = { 0 }, t = { 0 };
+        struct ot_miner *m = ot_story_born(&c, &s), *r = ot_story_born(&c, &t);
+        struct ot_str a = { 0 }, b = { 0 };
+        struct ot_err err = OT_ERR_INIT;
+
+        for (int64_t it = 0; it < cut; it++)
+            live(m, it, c.n_samples);
+        assert_ok(ot_miner_save(m, &a, &err), &err);
+        assert_ok(ot_miner_restore(r, a.buf, a.len, &err), &err);
+        s.trace = t.trace = 0;
+        for (int64_t it = cut; it < cut + 400; it++) {
+            live(m, it, c.n_samples);
+            live(r, it, c.n_samples);
+        }
+        assert_true(s.trace == t.trace && s.trace != 0);
+        ot_str_clear(&a);
+        assert_ok(ot_miner_save(m, &a, &err), &err);
+        assert_ok(ot_miner_save(r, &b, &err), &err);
+        assert_int_equal(a.len, b.len);
+        assert_memory_equal(a.buf, b.buf, a.len);
+        ot_str_release(&a);
+        ot_str_release(&b);
+        ot_miner_free(m);
+        ot_miner_free(r);
+    }
+}
+
+static void a_damaged_state_is_refused_and_changes_nothing(void **st)
+{
+    struct ot_miner_conf c = life_conf();
+    struct ot_story s = { 0 };
+    struct ot_miner *m = ot_story_born(&c, &s);
+    struct ot_str a = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+    int64_t rows;
+
+    (void)st;
+    for (int64_t it = 0; it < 200; it++)
+        live(m, it, c.n_samples);
+    rows = ot_miner_counts(m).rows;
+    assert_ok(ot_miner_save(m, &a, &err), &err);
+    for (size_t n = 0; n < a.len; n += 97)
+        assert_true(ot_miner_restore(m, a.buf, n, &err) < 0);
+    for (size_t at = 0; at < a.len; at += 61) {
+        a.buf[at] ^= 4;
+        assert_true(at == 12 || ot_miner_restore(m, a.buf, a.len, &err) < 0);
+        a.buf[at] ^= 4;
+    }
+    assert_int_equal(ot_miner_counts(m).rows, rows);
+    assert_ok(ot_miner_restore(m, a.buf, a.len, &err), &err);
+    c.n_samples = 3;
+    ot_miner_free(m);
+    m = ot_story_born(&c, &s);
+    assert_true(ot_miner_restore(m, a.buf, a.len, &err) < 0);
+    assert_error(&err, OT_EDATA, "sample beyond the data set");
+    ot_str_release(&a);
+    ot_miner_free(m);
+}
+
+static void a_smaller_miner_keeps_the_hardest_rows(void **st)
+{
+    struct ot_miner_conf c = life_conf();
+    struct ot_story s = { 0 };
+    struct ot_miner *m = ot_story_born(&c, &s), *r;
+    struct ot_str a = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)st;
+    for (int64_t it = 0; it < 600; it++)
+        live(m, it, c.n_samples);
+    assert_ok(ot_miner_save(m, &a, &err), &err);
+    c.capacity = 40;
+    c.window = 100;
+    r = ot_story_born(&c, &s);
+    assert_ok(ot_miner_restore(r, a.buf, a.len, &err), &err);
+    assert_true(ot_miner_counts(r).rows <= 40 ||
+                ot_miner_counts(r).rows == ot_miner_counts(r).quarantined);
+    for (int64_t it = 600; it < 800; it++)
+        live(r, it, c.n_samples);
+    ot_str_release(&a);
+    ot_miner_free(m);
+    ot_miner_free(r);
+}
+
+static void the_steady_state_allocates_nothing(void **st)
+{
+    struct ot_miner_conf c = life_conf();
+    struct ot_miner *m;
+    struct ot_err err = OT_ERR_INIT;
+    uint64_t before;
+
+    (void)st;
+    m = ot_miner_new(&c, NULL, &err);
+    assert_non_null(m);
+    for (int64_t it = 0; it < 4000; it++)
+        live(m, it, c.n_samples);
+    before = ot_mem_count();
+    for (int64_t it = 4000; it < 5000; it++)
+        live(m, it, c.n_samples);
+    assert_int_equal(ot_mem_count(), before);
+    ot_miner_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(invariants_hold_under_random_looks),
+        cmocka_unit_test(the_same_losses_give_the_same_decisions),
+        cmocka_unit_test(a_restored_miner_decides_like_the_one_that_went_on),
+        cmocka_unit_test(a_damaged_state_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_smaller_miner_keeps_the_hardest_rows),
+        cmocka_unit_test(the_steady_state_allocates_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
