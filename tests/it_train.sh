@@ -95,7 +95,7 @@ conf() { # FILE NET RUN_DIR LINES...
     shift 3
     {
         echo "net: '$net' run_dir: '$dir' base_lr: 0.1 momentum: 0.9 lr_policy: 'fixed'"
-        echo "test_iter: 10 test_interval: 20 display: 10 snapshot: 20 random_seed: 3"
+        echo "test_iter: 10 test_interval: 20 display: 10 snapshot: 20 random_seed: 3 threads: 1"
         echo "mining { warmup: 0 window: 16 quantile: 0.5 cooldown: 2 flush_s: 0.1 }"
         printf '%s\n' "$@"
     } >"$file"

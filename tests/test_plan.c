@@ -8,10 +8,8 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/netkit.h"
+#include "tests/runkit.h"
 #include "tests/tinydb.h"
-#include "trainer/feed.h"
-#include "trainer/mine.h"
-#include "trainer/solver.h"
 
 #define INPUT(n, c, h, w)                             \
     "layer { name: 'data' type: 'Input' top: 'data' " \
@@ -240,75 +238,6 @@ static void an_input_keeps_its_values_from_pass_to_pass(void **state)
 
 /* ---- nets with data ------------------------------------------------------------------ */
 
-struct run {
-    struct ot_config *config;
-    struct ot_feeds *feeds;
-    struct ot_mine *mine;
-    struct ot_net *net;
-    struct ot_solver *solver;
-};
-
-static void open_run(struct run *r, const char *conf, const char *const *set, int nset, bool mining,
-                     struct ot_net_conf c)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    *r = (struct run){ 0 };
-    r->config = ot_config_load(conf, set, nset, !mining, &err);
-    assert_ok(r->config ? 0 : err.code, &err);
-    r->feeds = ot_feeds_new(r->config, &r->config->train, &err);
-    if (mining)
-        r->mine = ot_mine_new(r->config, r->feeds, &err);
-    assert_ok(r->feeds && (!mining || r->mine) ? 0 : err.code, &err);
-    c.dev = ot_kit_dev();
-    c.param = r->config->train.param;
-    c.doc = r->config->train.doc;
-    c.door = ot_feeds_door(r->feeds);
-    c.seed = 5;
-    r->net = ot_net_new(&c, &err);
-    assert_ok(r->net ? 0 : err.code, &err);
-    if (mining)
-        assert_ok(ot_mine_attach(r->mine, r->net, &err), &err);
-    assert_ok(ot_net_plan(r->net, &err), &err);
-    assert_ok(ot_net_history(r->net, 1, &err), &err);
-    r->solver = ot_solver_new(r->config, r->net, &err);
-    assert_ok(r->solver ? 0 : err.code, &err);
-}
-
-static void close_run(struct run *r)
-{
-    ot_solver_free(r->solver);
-    ot_net_free(r->net);
-    ot_mine_free(r->mine);
-    ot_feeds_free(r->feeds);
-    ot_config_free(r->config);
-}
-
-static double half_step(struct run *r, int64_t iter, bool *again)
-{
-    struct ot_err err = OT_ERR_INIT;
-    const uint32_t *sample = NULL;
-    double loss;
-    int n = r->mine ? ot_mine_next(r->mine, iter, &sample) : 0;
-
-    *again = n > 0;
-    assert_ok(ot_feeds_next(r->feeds, sample, n, (uint64_t)iter << 32, &err), &err);
-    r->net->env.iter = (uint64_t)iter;
-    ot_net_zero_grads(r->net);
-    assert_ok(ot_net_forward(r->net, &loss, &err), &err);
-    if (r->mine)
-        assert_ok(ot_mine_read(r->mine, iter, n > 0, &err), &err);
-    assert_ok(ot_net_backward(r->net, &err), &err);
-    return loss;
-}
-
-static void update(struct run *r)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    assert_ok(ot_solver_update(r->solver, 0.001, &err), &err);
-}
-
 static const char *scene_source(char buf[400])
 {
     static const char *path;
@@ -324,29 +253,30 @@ static void so_does_the_detector_on_real_batches(void **state)
     char source[400];
     const char *set[] = { scene_source(source), "net.layer[data].data_param.batch_size=2",
                           "net.layer[data].detection_data_param.short_side=96" };
-    struct run r[3];
+    struct ot_run r[3];
 
     (void)state;
-    open_run(&r[0], "configs/frcnn.conf", set, 3, false,
-             (struct ot_net_conf){ .keep_all = true, .no_fusion = true });
-    open_run(&r[1], "configs/frcnn.conf", set, 3, false, (struct ot_net_conf){ .no_fusion = true });
-    open_run(&r[2], "configs/frcnn.conf", set, 3, false, (struct ot_net_conf){ 0 });
+    ot_run_open(&r[0], "configs/frcnn.conf", set, 3, false,
+                (struct ot_net_conf){ .keep_all = true, .no_fusion = true });
+    ot_run_open(&r[1], "configs/frcnn.conf", set, 3, false,
+                (struct ot_net_conf){ .no_fusion = true });
+    ot_run_open(&r[2], "configs/frcnn.conf", set, 3, false, (struct ot_net_conf){ 0 });
     for (int64_t i = 0; i < 3; i++) {
         bool again;
         double loss[3];
 
         for (int k = 0; k < 3; k++)
-            loss[k] = half_step(&r[k], i, &again);
+            loss[k] = ot_run_pass(&r[k], i, &again);
         assert_near(loss[1], loss[0], 0);
         same_outputs(r[1].net, r[0].net, 0);
         same_params(r[1].net, r[0].net, 0);
         if (i == 0)
             assert_near(loss[2], loss[0], 1e-4 * loss[0]);
         for (int k = 0; k < 3; k++)
-            update(&r[k]);
+            ot_run_update(&r[k], 0.001);
     }
     for (int k = 0; k < 3; k++)
-        close_run(&r[k]);
+        ot_run_close(&r[k]);
 }
 
 /* ---- other shapes, no allocations ---------------------------------------------------- */
@@ -374,33 +304,33 @@ static const char *config_of(const char *name, const char *net)
 static void a_net_follows_the_shape_of_its_data(void **state)
 {
     char text[4096];
-    struct run r, whole;
+    struct ot_run r, whole;
     uint64_t count;
     bool again;
 
     (void)state;
     (void)snprintf(text, sizeof text, any_size, ot_tiny_mixed("mixed.lmdb", 8, 12, 20, 4));
-    open_run(&r, config_of("mixed", text), NULL, 0, false, (struct ot_net_conf){ 0 });
-    open_run(&whole, ot_tiny_path("mixed.conf"), NULL, 0, false,
-             (struct ot_net_conf){ .keep_all = true });
+    ot_run_open(&r, config_of("mixed", text), NULL, 0, false, (struct ot_net_conf){ 0 });
+    ot_run_open(&whole, ot_tiny_path("mixed.conf"), NULL, 0, false,
+                (struct ot_net_conf){ .keep_all = true });
     for (int64_t i = 0; i < 6; i++) {
-        assert_near(half_step(&r, i, &again), half_step(&whole, i, &again), 0);
+        assert_near(ot_run_pass(&r, i, &again), ot_run_pass(&whole, i, &again), 0);
         assert_int_equal(ot_net_blob(r.net, "c")->data.shape.dim[2], i % 2 ? 20 : 12);
         same_params(r.net, whole.net, 0);
-        update(&r);
-        update(&whole);
+        ot_run_update(&r, 0.001);
+        ot_run_update(&whole, 0.001);
     }
     count = ot_mem_bytes();
     for (int64_t i = 6; i < 26; i++) {
-        (void)half_step(&r, i, &again);
-        update(&r);
+        (void)ot_run_pass(&r, i, &again);
+        ot_run_update(&r, 0.001);
     }
     assert_true(ot_mem_bytes() <= count + 4096); /* planning again leaves nothing behind */
-    close_run(&r);
-    close_run(&whole);
+    ot_run_close(&r);
+    ot_run_close(&whole);
 }
 
-static void nothing_is_allocated(struct run *r, int from, int to)
+static void nothing_is_allocated(struct ot_run *r, int from, int to)
 {
     uint64_t count = 0;
     bool again, any = false;
@@ -408,8 +338,8 @@ static void nothing_is_allocated(struct run *r, int from, int to)
     for (int64_t i = 0; i < to; i++) {
         if (i == from)
             count = ot_mem_count();
-        (void)half_step(r, i, &again);
-        update(r);
+        (void)ot_run_pass(r, i, &again);
+        ot_run_update(r, 0.001);
         any = any || (again && i > from);
     }
     assert_int_equal(ot_mem_count() - count, 0);
@@ -426,17 +356,17 @@ static void the_steady_state_of_a_classifier_allocates_nothing(void **state)
                           "mining.window=16",
                           "mining.quantile=0.5",
                           "mining.cooldown=2" };
-    struct run r;
+    struct ot_run r;
 
     (void)state;
     (void)snprintf(source, sizeof source, "net.layer[data].data_param.source=\"%s\"",
                    ot_tiny_digits("digits.lmdb", 64, 28, 10));
-    open_run(&r, "configs/fashion.conf", set, 7, false, (struct ot_net_conf){ 0 });
+    ot_run_open(&r, "configs/fashion.conf", set, 7, false, (struct ot_net_conf){ 0 });
     nothing_is_allocated(&r, 2, 10);
-    close_run(&r);
-    open_run(&r, "configs/fashion.conf", set, 7, true, (struct ot_net_conf){ 0 });
+    ot_run_close(&r);
+    ot_run_open(&r, "configs/fashion.conf", set, 7, true, (struct ot_net_conf){ 0 });
     nothing_is_allocated(&r, 40, 60);
-    close_run(&r);
+    ot_run_close(&r);
 }
 
 static void the_steady_state_of_the_detector_allocates_nothing(void **state)
@@ -451,12 +381,12 @@ static void the_steady_state_of_the_detector_allocates_nothing(void **state)
                           "mining.quantile=0.5",
                           "mining.cooldown=2",
                           "mining.min_fresh=1" };
-    struct run r;
+    struct ot_run r;
 
     (void)state;
-    open_run(&r, "configs/frcnn.conf", set, 9, true, (struct ot_net_conf){ 0 });
+    ot_run_open(&r, "configs/frcnn.conf", set, 9, true, (struct ot_net_conf){ 0 });
     nothing_is_allocated(&r, 24, 32);
-    close_run(&r);
+    ot_run_close(&r);
 }
 
 int main(void)
