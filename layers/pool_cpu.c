@@ -99,23 +99,45 @@ LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_
 typedef float vec_f __attribute__((vector_size(64)));
 typedef int32_t vec_i __attribute__((vector_size(64)));
 
+/* The largest of rows x cols cells from p on, a row `pitch` further; places count `width` a row.
+ * With constant sizes the compiler unrolls all of it. */
+LANES void scan_16(const float *p, size_t inner, size_t pitch, int rows, int cols, int width,
+                   int32_t first, vec_f *best, vec_i *place)
+{
+    vec_f top, x;
+    vec_i at = (vec_i){ 0 } + first;
+
+    memcpy(&top, p, sizeof top);
+    for (int h = 0; h < rows; h++)
+        for (int w = 0; w < cols; w++) {
+            vec_i more;
+
+            memcpy(&x, p + (size_t)h * pitch + (size_t)w * inner, sizeof x);
+            more = (x > top) | ((top != top) & (x == x));
+            at = (more & (first + h * width + w)) | (~more & at);
+            top = (vec_f)((more & (vec_i)x) | (~more & (vec_i)top));
+        }
+    *best = top;
+    *place = at;
+}
+
 /* max_lanes() of 16 lanes, with best and place held in registers. */
 LANES void max_16(const struct ot_pool_geom *g, const struct window *v, size_t inner,
                   const float *x, uint16_t *at, float *y)
 {
-    vec_i place = (vec_i){ 0 } + ((v->h0 - v->hs) * g->kw + v->w0 - v->ws);
-    vec_f best, p;
+    const float *p = x + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner;
+    const int rows = v->h1 - v->h0, cols = v->w1 - v->w0;
+    const int32_t first = (v->h0 - v->hs) * g->kw + v->w0 - v->ws;
+    const size_t pitch = (size_t)g->w * inner;
+    vec_f best;
+    vec_i place;
 
-    memcpy(&best, x + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner, sizeof best);
-    for (int h = v->h0; h < v->h1; h++)
-        for (int w = v->w0; w < v->w1; w++) {
-            vec_i more, k = (vec_i){ 0 } + ((h - v->hs) * g->kw + w - v->ws);
-
-            memcpy(&p, x + ((size_t)h * (size_t)g->w + (size_t)w) * inner, sizeof p);
-            more = (p > best) | ((best != best) & (p == p));
-            place = (more & k) | (~more & place);
-            best = (vec_f)((more & (vec_i)p) | (~more & (vec_i)best));
-        }
+    if (rows == 2 && cols == 2 && g->kw == 2)
+        scan_16(p, inner, pitch, 2, 2, 2, first, &best, &place);
+    else if (rows == 3 && cols == 3 && g->kw == 3)
+        scan_16(p, inner, pitch, 3, 3, 3, first, &best, &place);
+    else
+        scan_16(p, inner, pitch, rows, cols, g->kw, first, &best, &place);
     memcpy(y, &best, sizeof best);
     if (at)
         for (int i = 0; i < 16; i++)
@@ -163,6 +185,42 @@ LANES void max_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
         }
 }
 
+LANES void spread_16(float *p, size_t inner, size_t pitch, int rows, int cols, int width,
+                     int32_t first, vec_i place, vec_f dy)
+{
+    for (int h = 0; h < rows; h++)
+        for (int w = 0; w < cols; w++) {
+            float *to = p + (size_t)h * pitch + (size_t)w * inner;
+            vec_f sum;
+
+            memcpy(&sum, to, sizeof sum);
+            sum += (vec_f)((place == first + h * width + w) & (vec_i)dy);
+            memcpy(to, &sum, sizeof sum);
+        }
+}
+
+/* max_back_lanes() of 16 lanes */
+LANES void max_back_16(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+                       const uint16_t *at, const float *dy, float *dx)
+{
+    float *p = dx + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner;
+    const int rows = v->h1 - v->h0, cols = v->w1 - v->w0;
+    const int32_t first = (v->h0 - v->hs) * g->kw + v->w0 - v->ws;
+    const size_t pitch = (size_t)g->w * inner;
+    vec_f grad;
+    vec_i place;
+
+    memcpy(&grad, dy, sizeof grad);
+    for (int i = 0; i < 16; i++)
+        place[i] = at[i];
+    if (rows == 2 && cols == 2 && g->kw == 2)
+        spread_16(p, inner, pitch, 2, 2, 2, first, place, grad);
+    else if (rows == 3 && cols == 3 && g->kw == 3)
+        spread_16(p, inner, pitch, 3, 3, 3, first, place, grad);
+    else
+        spread_16(p, inner, pitch, rows, cols, g->kw, first, place, grad);
+}
+
 LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner,
                           int lanes, const float *dy, float *dx)
 {
@@ -196,7 +254,9 @@ LANES void forward_at(const struct pool *p, const struct window *v, const float 
 LANES void backward_at(const struct pool *p, const struct window *v, const uint16_t *at,
                        const float *dy, float *dx, size_t from, int lanes)
 {
-    if (p->g.kind == OT_POOL_MAX)
+    if (p->g.kind == OT_POOL_MAX && lanes == 16)
+        max_back_16(&p->g, v, p->inner, at + from, dy + from, dx + from);
+    else if (p->g.kind == OT_POOL_MAX)
         max_back_lanes(&p->g, v, p->inner, lanes, at + from, dy + from, dx + from);
     else
         ave_back_lanes(&p->g, v, p->inner, lanes, dy + from, dx + from);
