@@ -8,7 +8,7 @@
  */
 #include "cuda/sort.h"
 
-constexpr unsigned TILE = 2 * OT_BLOCK;
+constexpr unsigned TILE = 2 * OT_BLOCK, MOST_LISTS = 65535; /* what gridDim.y can hold */
 
 /* Puts the pair (i, i + j) of the step (k, j) in order. */
 __device__ static inline void order(uint64_t *a, uint64_t *b, bool ascending)
@@ -67,6 +67,10 @@ void ot_cuda_sort(struct ot_dev *dev, uint64_t *key, size_t n, unsigned lists, s
 
     if (n < 2 || lists == 0)
         return;
+    if (lists > MOST_LISTS) {
+        ot_cuda_sort(dev, key + MOST_LISTS * stride, n, lists - MOST_LISTS, stride);
+        lists = MOST_LISTS;
+    }
     OT_LAUNCH(dev, sort_tile, dim3((unsigned)(n / tile), lists), OT_BLOCK, key, stride, tile,
               (size_t)2, tile);
     for (size_t k = 2 * tile; k <= n; k *= 2) {

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "layers/box_math.h"
 #include "layers/regions.h"
 
 static size_t total_of(const struct ot_anchor_target_geom *g)
@@ -42,28 +41,6 @@ struct ot_anchor_work ot_anchor_work_at(const struct ot_anchor_target_geom *g, i
     return w;
 }
 
-/* Anchor k in pixels. */
-static void anchor_at(const struct ot_anchor_target_geom *g, size_t k, float box[4])
-{
-    size_t a = (size_t)g->anchors.a, cell = k / a;
-    const float *ref = g->anchors.box[k % a];
-    float x = (float)(cell % (size_t)g->w) * (float)g->anchors.stride;
-    float y = (float)(cell / (size_t)g->w) * (float)g->anchors.stride;
-
-    box[0] = ref[0] + x;
-    box[1] = ref[1] + y;
-    box[2] = ref[2] + x;
-    box[3] = ref[3] + y;
-}
-
-static bool inside_image(const struct ot_anchor_target_geom *g, const float box[4],
-                         const float *im_info)
-{
-    return (double)box[0] >= -g->border && (double)box[1] >= -g->border &&
-           (double)box[2] < (double)im_info[1] + g->border &&
-           (double)box[3] < (double)im_info[0] + g->border;
-}
-
 void ot_anchor_assign(const struct ot_anchor_target_geom *g, int i, const float *gt,
                       const float *im_info, const struct ot_anchor_work *w)
 {
@@ -74,10 +51,10 @@ void ot_anchor_assign(const struct ot_anchor_target_geom *g, int i, const float 
     for (size_t k = 0; k < total; k++) { /* each box's highest overlap */
         float anchor[4];
 
-        anchor_at(g, k, anchor);
+        ot_anchor_at(&g->anchors, g->w, k, anchor);
         w->match[k] = -1;
         w->label[k] = OT_ANCHOR_OUTSIDE;
-        if (!inside_image(g, anchor, im_info + 3 * (size_t)i))
+        if (!ot_anchor_inside(anchor, g->border, im_info + 3 * (size_t)i))
             continue;
         w->label[k] = OT_ANCHOR_IGNORED;
         for (int j = 0; j < g->gts; j++) {
@@ -94,7 +71,7 @@ void ot_anchor_assign(const struct ot_anchor_target_geom *g, int i, const float 
 
         if (w->label[k] == OT_ANCHOR_OUTSIDE)
             continue;
-        anchor_at(g, k, anchor);
+        ot_anchor_at(&g->anchors, g->w, k, anchor);
         for (int j = 0; j < g->gts; j++) {
             const float *b = box + (size_t)j * cols;
             double iou;
@@ -164,7 +141,7 @@ static void write_image(const struct ot_anchor_target_geom *g, int i, const floa
         size_t cell = k / a, to = at + k % a * plane + cell;
 
         label[to] = kind == OT_ANCHOR_OUTSIDE ? -1.0f : (float)kind;
-        anchor_at(g, k, anchor);
+        ot_anchor_at(&g->anchors, g->w, k, anchor);
         if (b)
             ot_box_encode(anchor, b, t);
         for (size_t c = 0; c < 4; c++) {

@@ -1,8 +1,8 @@
 /* mem_cpu.c - kernels that move and combine memory, and the update of the parameters. */
-#include <math.h>
 #include <string.h>
 
 #include "layers/cpu_i.h"
+#include "layers/neuron_math.h"
 
 void ot_cpu_fill(struct ot_dev *dev, size_t n, float v, float *y)
 {
@@ -120,35 +120,14 @@ void ot_cpu_plan_free(struct ot_dev *dev, struct ot_plan *plan)
         plan->free(plan);
 }
 
-static void update_l2(const struct ot_update_seg *s, float scale, float momentum)
+static void update(const struct ot_update_seg *s, float scale, float momentum, bool l1)
 {
     float *w = s->w, *g = s->g, *h = s->h;
     float lr = s->lr, decay = s->decay;
 
 #pragma omp parallel for simd if (s->n > OT_CPU_GRAIN) schedule(static)
-    for (size_t i = 0; i < s->n; i++) {
-        float d = g[i] * scale + decay * w[i], v = momentum * h[i] + lr * d;
-
-        g[i] = d;
-        h[i] = v;
-        w[i] -= v;
-    }
-}
-
-static void update_l1(const struct ot_update_seg *s, float scale, float momentum)
-{
-    float *w = s->w, *g = s->g, *h = s->h;
-    float lr = s->lr, decay = s->decay;
-
-#pragma omp parallel for simd if (s->n > OT_CPU_GRAIN) schedule(static)
-    for (size_t i = 0; i < s->n; i++) {
-        float sign = (float)((w[i] > 0.0f) - (w[i] < 0.0f));
-        float d = g[i] * scale + decay * sign, v = momentum * h[i] + lr * d;
-
-        g[i] = d;
-        h[i] = v;
-        w[i] -= v;
-    }
+    for (size_t i = 0; i < s->n; i++)
+        ot_sgd_step(&w[i], &g[i], &h[i], scale, momentum, lr, decay, l1);
 }
 
 void ot_cpu_sgd_update(struct ot_dev *dev, const struct ot_update_seg *host_segs, int nseg,
@@ -156,8 +135,5 @@ void ot_cpu_sgd_update(struct ot_dev *dev, const struct ot_update_seg *host_segs
 {
     (void)dev;
     for (int i = 0; i < nseg; i++)
-        if (l1)
-            update_l1(&host_segs[i], scale, momentum);
-        else
-            update_l2(&host_segs[i], scale, momentum);
+        update(&host_segs[i], scale, momentum, l1);
 }

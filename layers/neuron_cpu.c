@@ -1,17 +1,13 @@
 /* neuron_cpu.c - element by element: ReLU, dropout, eltwise products and maxima. */
-#include "base/rng.h"
 #include "layers/cpu_i.h"
+#include "layers/neuron_math.h"
 
-/* NaN passes through, as in Caffe: a net that diverges must show it. */
 void ot_cpu_relu_fwd(struct ot_dev *dev, size_t n, float slope, const float *x, float *y)
 {
     (void)dev;
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
-    for (size_t i = 0; i < n; i++) {
-        float v = x[i];
-
-        y[i] = v < 0.0f ? v * slope : v;
-    }
+    for (size_t i = 0; i < n; i++)
+        y[i] = ot_relu(x[i], slope);
 }
 
 void ot_cpu_relu_bwd(struct ot_dev *dev, size_t n, float slope, const float *y, const float *dy,
@@ -19,11 +15,8 @@ void ot_cpu_relu_bwd(struct ot_dev *dev, size_t n, float slope, const float *y, 
 {
     (void)dev;
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
-    for (size_t i = 0; i < n; i++) {
-        float d = dy[i];
-
-        dx[i] = y[i] > 0.0f ? d : d * slope;
-    }
+    for (size_t i = 0; i < n; i++)
+        dx[i] = ot_relu_grad(y[i], dy[i], slope);
 }
 
 void ot_cpu_dropout(struct ot_dev *dev, size_t n, float ratio, float scale, uint64_t seed,
@@ -31,11 +24,8 @@ void ot_cpu_dropout(struct ot_dev *dev, size_t n, float ratio, float scale, uint
 {
     (void)dev;
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN / 16) schedule(static)
-    for (size_t i = 0; i < n; i++) {
-        float u = ot_rng_unit(seed, OT_RNG_DROPOUT, iter, stream << 40 | i), v = x[i] * scale;
-
-        y[i] = u >= ratio ? v : 0.0f;
-    }
+    for (size_t i = 0; i < n; i++)
+        y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, i);
 }
 
 void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x, float *y)

@@ -9,20 +9,12 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "layers/box_math.h"
 #include "layers/regions.h"
-
-/* A quarantined region speaks for the background regions that overlap it this much. */
-static const double same_place = 0.7;
-
-static size_t candidates(const struct ot_proposal_target_geom *g)
-{
-    return (size_t)g->rois + (size_t)g->gts + (size_t)g->booked;
-}
 
 static size_t work_bytes(const struct ot_proposal_target_geom *g)
 {
-    size_t bytes = candidates(g) * (sizeof(uint64_t) + sizeof(double) + 2 * sizeof(int32_t)) +
+    size_t bytes = ot_roi_candidates(g) *
+                       (sizeof(uint64_t) + sizeof(double) + 2 * sizeof(int32_t)) +
                    (size_t)g->batch * sizeof(int32_t);
 
     return (bytes + 7) & ~(size_t)7;
@@ -39,10 +31,10 @@ struct ot_roi_work ot_roi_work_at(const struct ot_proposal_target_geom *g, int i
     char *at = (char *)scratch + (size_t)image * work_bytes(g);
 
     w.key = (uint64_t *)(void *)at;
-    w.overlap = (double *)(void *)(w.key + candidates(g));
-    w.kind = (int32_t *)(void *)(w.overlap + candidates(g));
-    w.match = w.kind + candidates(g);
-    w.pick = w.match + candidates(g);
+    w.overlap = (double *)(void *)(w.key + ot_roi_candidates(g));
+    w.kind = (int32_t *)(void *)(w.overlap + ot_roi_candidates(g));
+    w.match = w.kind + ot_roi_candidates(g);
+    w.pick = w.match + ot_roi_candidates(g);
     return w;
 }
 
@@ -51,30 +43,13 @@ static const float *gt_at(const struct ot_proposal_target_geom *g, int i, size_t
     return gt + ((size_t)i * (size_t)g->gts + j) * (size_t)g->gt_cols;
 }
 
-/* Box of candidate c, NULL when image i has no such candidate. */
-static const float *candidate(const struct ot_proposal_target_geom *g, int i, size_t c,
-                              const float *rois, const float *gt, const float *booked)
-{
-    const size_t r = (size_t)g->rois, n = (size_t)g->gts;
-
-    if (c < r)
-        return rois[5 * c] == (float)i ? rois + 5 * c + 1 : NULL;
-    if (c < r + n) {
-        const float *b = gt_at(g, i, c - r, gt);
-
-        return g->append_gt && b[4] > 0.0f ? b : NULL;
-    }
-    booked += 5 * ((size_t)i * (size_t)g->booked + (c - r - n));
-    return booked[4] >= 1.0f ? booked : NULL;
-}
-
 void ot_roi_assign(const struct ot_proposal_target_geom *g, int i, const float *rois,
                    const float *gt, const float *booked, const struct ot_roi_work *w)
 {
     const size_t first_booked = (size_t)g->rois + (size_t)g->gts;
 
-    for (size_t c = 0; c < candidates(g); c++) {
-        const float *box = candidate(g, i, c, rois, gt, booked);
+    for (size_t c = 0; c < ot_roi_candidates(g); c++) {
+        const float *box = ot_roi_candidate(g, i, c, rois, gt, booked);
 
         w->kind[c] = OT_ROI_NONE;
         w->match[c] = -1;
@@ -151,7 +126,7 @@ static int place_sample(const struct ot_proposal_target_geom *g, int i, uint64_t
 void ot_roi_sample(const struct ot_proposal_target_geom *g, int i, uint64_t iter,
                    const struct ot_roi_work *w)
 {
-    const size_t usual = (size_t)g->rois + (size_t)g->gts, all = candidates(g);
+    const size_t usual = (size_t)g->rois + (size_t)g->gts, all = ot_roi_candidates(g);
     const int fg = count_kind(w, 0, usual, OT_ROI_FG);
     const int fg_booked = clamp(count_kind(w, usual, all, OT_ROI_FG), g->batch);
     const int reserved = clamp(g->min_fg, fg + fg_booked);
@@ -165,21 +140,6 @@ void ot_roi_sample(const struct ot_proposal_target_geom *g, int i, uint64_t iter
     row = place_sample(g, i, iter, w, usual, OT_ROI_BG, g->batch - row, row);
     while (row < g->batch)
         w->pick[row++] = -1;
-}
-
-/* What a background region counts: least weight of the quarantined regions it coincides with. */
-static float background_weight(const struct ot_proposal_target_geom *g, int i, const float *box,
-                               const float *booked)
-{
-    float weight = 1.0f;
-
-    for (int k = 0; k < g->booked; k++) {
-        const float *b = booked + 5 * ((size_t)i * (size_t)g->booked + (size_t)k);
-
-        if (b[4] > 0.0f && b[4] < weight && ot_iou(box, b) >= same_place)
-            weight = b[4];
-    }
-    return weight;
 }
 
 /* The four targets of a foreground row, at its class. */
@@ -214,7 +174,7 @@ void ot_roi_write(const struct ot_proposal_target_geom *g, int i, const float *r
         const size_t at = first + row;
         float *roi = out->rois + 5 * at, label = -1.0f, matched = -1.0f, weight = 0.0f;
         int c = w->pick[row];
-        const float *box = c < 0 ? NULL : candidate(g, i, (size_t)c, rois, gt, booked), *b;
+        const float *box = c < 0 ? NULL : ot_roi_candidate(g, i, (size_t)c, rois, gt, booked), *b;
 
         roi[0] = box ? (float)i : -1.0f;
         for (int k = 0; k < 4; k++)
@@ -227,7 +187,7 @@ void ot_roi_write(const struct ot_proposal_target_geom *g, int i, const float *r
             write_targets(g, box, b, weight, at, out);
         } else if (box) {
             label = 0.0f;
-            weight = background_weight(g, i, box, booked);
+            weight = ot_background_weight(g, i, box, booked);
         }
         out->label[at] = label;
         if (out->matched)

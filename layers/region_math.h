@@ -80,12 +80,13 @@ OT_HD const float *ot_roi_candidate(const struct ot_proposal_target_geom *g, int
 OT_HD float ot_background_weight(const struct ot_proposal_target_geom *g, int i, const float *box,
                                  const float *booked)
 {
+    const double same_place = 0.7; /* overlap of two boxes that mean the same */
     float weight = 1.0f;
 
     for (int k = 0; k < g->booked; k++) {
         const float *b = booked + 5 * ((size_t)i * (size_t)g->booked + (size_t)k);
 
-        if (b[4] > 0.0f && b[4] < weight && ot_iou(box, b) >= 0.7)
+        if (b[4] > 0.0f && b[4] < weight && ot_iou(box, b) >= same_place)
             weight = b[4];
     }
     return weight;

@@ -93,14 +93,7 @@ int ot_region_classes(const struct ot_layer *l, const void *msg, bool has, unsig
 
 uint64_t ot_rank_key(float score, uint32_t index)
 {
-    uint32_t bits;
-
-    score += 0.0f; /* -0 ties with 0 */
-    memcpy(&bits, &score, sizeof bits);
-    bits = bits >> 31 ? bits : bits ^ 0x7fffffffu; /* ascending = score descending */
-    if (score != score)
-        bits = 0xffffffffu;
-    return (uint64_t)bits << 32 | index;
+    return ot_rank_of(score, index);
 }
 
 void ot_rank(uint64_t *key, uint64_t *tmp, size_t n)

@@ -1,0 +1,38 @@
+/*
+ * cuda_cases.h - one list of cases drives the comparison of CUDA with the CPU (test_cuda.c).
+ */
+#ifndef OT_TESTS_CUDA_CASES_H
+#define OT_TESTS_CUDA_CASES_H
+
+#include "tests/mininet.h"
+
+enum { OT_RAW = 40000, OT_RAW_OUT = 3 * OT_RAW };
+
+/* Arrays of a case that calls a kernel by itself. */
+struct ot_cuda_raw {
+    float *x, *y, *z;      /* OT_RAW device floats each, random in [-1, 1) */
+    double *sum;           /* device, 0.25 */
+    float out[OT_RAW_OUT]; /* host: what is compared */
+    size_t n_out;
+};
+
+struct ot_cuda_case {
+    const char *name;
+    const char *text; /* a layer; or `raw` */
+    int n_in;
+    struct ot_shape in[4];
+    void (*give)(struct ot_mini *m); /* beyond random inputs */
+    void (*raw)(struct ot_dev *dev, struct ot_cuda_raw *r);
+    float lo, hi; /* of random inputs; both 0: -1, 1 */
+    int levels;   /* > 0: multiples of 1 / levels, for ties */
+    bool library; /* cuDNN or cuBLAS: needs a device */
+    bool no_backward;
+    bool fused_relu;
+    double tol; /* of the largest value; 0: 2e-6 */
+};
+
+enum { OT_CUDA_CASES = 54 };
+extern const struct ot_cuda_case ot_cuda_cases[];
+extern const size_t ot_cuda_n_cases; /* == OT_CUDA_CASES */
+
+#endif
