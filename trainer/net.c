@@ -149,6 +149,19 @@ static int join(const struct ot_net *net, struct ot_param *p, struct ot_param *o
     return 0;
 }
 
+/* Weights are shared, saved and loaded by layer name. */
+static int check_name(const struct ot_net *net, const struct ot_node *n, struct ot_err *err)
+{
+    const struct ot_node *first = ot_net_node(net, n->l.name);
+
+    if (!n->l.nparam || first == n || !first->l.nparam)
+        return 0;
+    return ot_fail_at(err, ot_doc_loc(net->conf.doc, n->l.conf, "name"), OT_ECONFIG,
+                      "another layer with parameters has that name (line %d); weights are saved "
+                      "and loaded by it",
+                      first->l.loc.line);
+}
+
 static int register_params(struct ot_net *net, struct ot_node *n, struct ot_err *err)
 {
     for (int i = 0; i < n->l.nparam; i++) {
@@ -184,7 +197,7 @@ static int set_up(struct ot_net *net, int i, struct ot_err *err)
         return ot_fail_at(err, ot_doc_loc_at(net->conf.doc, l->conf, "param", (size_t)l->nparam),
                           OT_ECONFIG, "param: %zu given, the layer has %d parameters",
                           l->conf->n_param, l->nparam);
-    if (register_params(net, n, err) < 0)
+    if (check_name(net, n, err) < 0 || register_params(net, n, err) < 0)
         return err->code;
     return l->ops->reshape ? l->ops->reshape(l, err) : 0;
 }
@@ -365,6 +378,7 @@ void ot_net_free(struct ot_net *net)
     free_params(net);
     dev->ops->free(dev, net->memory);
     dev->ops->free(dev, net->scratch);
+    dev->ops->free(dev, net->fold);
     ot_free(net->blob);
     ot_free(net->param);
     ot_free(net->conv);

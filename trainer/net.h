@@ -94,7 +94,8 @@ struct ot_net {
     size_t memory_bytes, scratch_bytes, unshared_bytes; /* unshared: without lifetimes */
     size_t param_bytes;
     bool planned, timing;
-    float *fold;            /* owned: to add a sharer's gradient of another format */
+    float *fold; /* owned: to add a sharer's gradient of another format */
+    size_t fold_elems;
     uint64_t param_version; /* bumped when values change; sharers refresh by it */
     uint64_t seen_version;
 };

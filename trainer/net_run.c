@@ -26,6 +26,22 @@ static void refresh_sharers(struct ot_net *net)
     net->seen_version = from->param_version;
 }
 
+static int fold_room(struct ot_net *net, size_t elems, struct ot_err *err)
+{
+    struct ot_dev *dev = net->env.dev;
+
+    if (elems <= net->fold_elems)
+        return 0;
+    dev->ops->sync(dev);
+    dev->ops->free(dev, net->fold);
+    net->fold_elems = 0;
+    net->fold = dev->ops->alloc(dev, elems * sizeof(float), err);
+    if (!net->fold)
+        return err->code;
+    net->fold_elems = elems;
+    return 0;
+}
+
 /* Gradients of sharers with buffers of their own are added to their owner's. */
 static int fold_sharers(struct ot_net *net, struct ot_err *err)
 {
@@ -39,14 +55,12 @@ static int fold_sharers(struct ot_net *net, struct ot_err *err)
         if (o == p || p->base != p || !p->need_grad || p->grad_zero)
             continue;
         tmp = o->grad;
-        tmp.data = dev->ops->alloc(dev, tmp.elems * sizeof(float), err);
-        if (!tmp.data)
+        if (fold_room(net, tmp.elems, err) < 0)
             return err->code;
+        tmp.data = net->fold;
         dev->k->reorder(dev, &p->grad, &tmp);
         beta = ot_param_beta(o);
         dev->k->axpby(dev, tmp.elems, 1.0f, tmp.data, beta, o->grad.data);
-        dev->ops->sync(dev);
-        dev->ops->free(dev, tmp.data);
         p->grad_zero = true;
     }
     return 0;

@@ -37,6 +37,12 @@ void ot_report_start(struct ot_job *j)
     if (table.buf)
         ot_log_file_only(table.buf);
     ot_str_release(&table);
+    if (j->param->debug_info)
+        ot_log(OT_LOG_WARN, "train", "debug_info is not supported: it has no effect");
+    if (j->solver->iter > 0) { /* what a killed run wrote of later iterations does not count */
+        ot_metrics_begin(j->metrics, "resume", j->solver->iter);
+        ot_metrics_end(j->metrics);
+    }
     j->start_s = j->last_s = ot_now_s();
     j->start_iter = j->last_iter = j->solver->iter;
 }
@@ -174,6 +180,8 @@ static void test_metrics(struct ot_job *j, int which, const struct ot_test_resul
     ot_metrics_num(j->metrics, "seconds", r->seconds);
     if (r->detection)
         ot_metrics_num(j->metrics, "map", r->map);
+    else if (j->param->test_compute_loss)
+        ot_metrics_num(j->metrics, "test_loss", r->loss);
     for (int k = 0; k < r->n_values; k++)
         ot_metrics_num(j->metrics, r->name[k], r->value[k]);
     ot_metrics_end(j->metrics);
@@ -185,6 +193,8 @@ void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r)
 
     test_metrics(j, which, r);
     ot_str_printf(&s, "Iteration %lld, Testing net (#%d)\n", (long long)j->solver->iter, which);
+    if (j->param->test_compute_loss && !r->detection)
+        ot_str_printf(&s, "Test loss: %.6g\n", r->loss);
     for (int k = 0; k < r->n_values; k++) {
         ot_str_printf(&s, "    Test net output #%d: %s = %.6g", k, r->name[k], r->value[k]);
         if (r->weight[k] != 0.0f)
