@@ -184,6 +184,8 @@ static void upload(struct ot_dev *dev, void *dst, const void *host, size_t bytes
 
 static void download(struct ot_dev *dev, void *host, const void *src, size_t bytes)
 {
+    if (bytes) /* what the caller reads should the device fail */
+        memset(host, 0, bytes);
     if (dev->latch.code != OT_OK)
         return;
     if (bytes &&

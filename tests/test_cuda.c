@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tests/check.h"
-#include "tests/cuda_cases.h"
+#include "tests/gpu_cases.h"
 
 /* Defined by cuda_host.cc where there is a C++ compiler. */
 struct ot_dev *ot_test_cuda_host(bool descending);

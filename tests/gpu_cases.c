@@ -1,9 +1,9 @@
 /*
- * cuda_cases.c - the one list of cases by which CUDA's kernels are compared with the CPU's.
+ * gpu_cases.c - the one list of cases by which CUDA's kernels are compared with the CPU's.
  *
  * Most are layers, since a layer calls its kernels as a net does; some call a kernel alone.
  */
-#include "tests/cuda_cases.h"
+#include "tests/gpu_cases.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /*
- * cuda_cases.h - one list of cases drives the comparison of CUDA with the CPU (test_cuda.c).
+ * gpu_cases.h - one list of cases drives the comparison of CUDA with the CPU (test_cuda.c).
  */
-#ifndef OT_TESTS_CUDA_CASES_H
-#define OT_TESTS_CUDA_CASES_H
+#ifndef OT_TESTS_GPU_CASES_H
+#define OT_TESTS_GPU_CASES_H
 
 #include "tests/mininet.h"
 
