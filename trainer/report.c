@@ -102,8 +102,9 @@ static void progress_line(struct ot_job *j, double lr, struct ot_str *s)
     char eta[32];
 
     duration(eta, sizeof eta, left);
-    ot_str_printf(s, "iter %lld/%d | loss %.4f", (long long)j->solver->iter, j->param->max_iter,
-                  j->fresh_loss);
+    ot_str_printf(s, "iter %lld/%d | loss", (long long)j->solver->iter, j->param->max_iter);
+    if (!isnan(j->fresh_loss)) /* a resumed run may begin with a re-injection */
+        ot_str_printf(s, " %.4f", j->fresh_loss);
     if (!isnan(j->mined_loss))
         ot_str_printf(s, " (mined %.4f)", j->mined_loss);
     for (int k = 0; k < j->nloss && j->nloss > 1; k++)
