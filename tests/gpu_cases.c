@@ -93,11 +93,11 @@ static void give_regions(struct ot_mini *m)
 {
     const size_t n = (size_t)m->in[1].shape.dim[0];
 
+    give_boxes(&m->in[1]);
     for (size_t r = 0; r < m->in[0].n / 5; r++) {
         float *roi = m->in[0].v + 5 * r;
         const float *b = m->in[1].v + 6 * (r % (m->in[1].n / 6));
 
-        give_boxes(&m->in[1]);
         roi[0] = r % 6 == 5 ? -1.0f : (float)(r % n);
         for (size_t k = 0; k < 4; k++)
             roi[1 + k] = b[k] + 24.0f * ot_rng_unit(11, OT_RNG_TEST, r, k) - 12.0f;
@@ -108,7 +108,7 @@ static void give_regions(struct ot_mini *m)
     for (size_t r = 0; m->nin > 3 && r < m->in[3].n / 5; r++) {
         float *b = m->in[3].v + 5 * r;
 
-        memcpy(b, m->in[0].v + 5 * (3 * r + 1) + 1, 4 * sizeof *b);
+        memcpy(b, m->in[0].v + (15 * r + 5) % m->in[0].n + 1, 4 * sizeof *b);
         b[4] = r % 3 == 0 ? 1.0f : r % 3 == 1 ? 0.5f : 0.0f;
     }
 }
