@@ -89,7 +89,14 @@ static const char chains[] = INPUT(4, 3, 8, 8) LABEL(4) CONV("c0", "data", 12, "
                                                      "side", "soft",
                                                      9) "layer { name: 'aux' type: 'SoftmaxWithLoss' bottom: 'side' bottom: 'label' top: 'aux' "
                                                         "  loss_weight: 0.3 }"
-                                                        "layer { name: 'acc' type: 'Accuracy' bottom: 'side' bottom: 'label' top: 'acc' }";
+                                                        "layer { name: 'acc' type: 'Accuracy' bottom: 'side' bottom: 'label' top: 'acc' }"
+                                                        /* in place behind a Reshape: the other
+                                                           readers of 'flat' must not see it */
+                                                        "layer { name: 'z' type: 'Reshape' bottom: 'flat' top: 'z' reshape_param { "
+                                                        "  shape { dim: 0 dim: -1 } } }"
+                                                        "layer { name: 'z_drop' type: 'Dropout' bottom: 'z' top: 'z' }" IP(
+                                                            "zfc", "z",
+                                                            9) "layer { name: 'zloss' type: 'SoftmaxWithLoss' bottom: 'zfc' bottom: 'label' top: 'zloss' }";
 
 /* ---- comparing ----------------------------------------------------------------------- */
 

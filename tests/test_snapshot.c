@@ -191,8 +191,8 @@ static void a_mined_and_shuffled_run_resumes_to_the_bit(void **state)
 static void so_does_one_with_data_threads_iter_size_and_multistep(void **state)
 {
     static const char *const more[] = {
-        "data_threads=3",      "iter_size=2",  "gamma=0.5",
-        "lr_policy=multistep", "stepvalue=10", "clip_gradients=0.5"
+        "data_threads=3",      "iter_size=2",          "gamma=0.5",
+        "lr_policy=multistep", "stepvalue=[3, 4, 25]", "clip_gradients=0.5"
     };
 
     (void)state;
