@@ -13,33 +13,40 @@
 #include "tests/tinydb.h"
 #include "trainer/job_i.h"
 
-static char source[400];
+static char source[400], scenes[400];
+static bool detector; /* which of the two configs */
 
-/* fashion.conf on 96 small images: mined, shuffled, 40 iterations; `more` are further --set. */
+/* fashion.conf on 96 small images, or frcnn.conf on 12 small scenes: mined, shuffled, 40
+ * iterations; `more` are further --set. */
 static struct ot_config *config(const char *dir, const char *const *more, int nmore)
 {
-    struct ot_err err = OT_ERR_INIT;
+    static const char *const both[] = { "test_interval=0",   "max_iter=40",
+                                        "snapshot=0",        "threads=1",
+                                        "mining.warmup=0",   "mining.window=16",
+                                        "mining.cooldown=3", "mining.quantile=0.6" };
+    static const char *const images[] = { source, "net.layer[data].data_param.batch_size=8",
+                                          "net.layer[ip1].inner_product_param.num_output=20",
+                                          "test_iter=2" };
+    static const char *const boxes[] = { scenes, "net.layer[data].data_param.batch_size=2",
+                                         "net.layer[data].detection_data_param.short_side=96",
+                                         "mining.min_fresh=1", "mining.max_share=0.5" };
     static char run_dir[400];
-    const char *set[32] = { source,
-                            run_dir,
-                            "net.layer[data].data_param.batch_size=8",
-                            "net.layer[ip1].inner_product_param.num_output=20",
-                            "test_iter=2",
-                            "test_interval=0",
-                            "max_iter=40",
-                            "snapshot=0",
-                            "threads=1",
-                            "mining.warmup=0",
-                            "mining.window=16",
-                            "mining.quantile=0.6",
-                            "mining.cooldown=3" };
-    int n = 13;
+    struct ot_err err = OT_ERR_INIT;
+    const char *set[40] = { run_dir };
+    int n = 1;
     struct ot_config *c;
 
     (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
+    for (size_t i = 0; i < sizeof both / sizeof both[0]; i++)
+        set[n++] = both[i];
+    for (size_t i = 0; !detector && i < sizeof images / sizeof images[0]; i++)
+        set[n++] = images[i];
+    for (size_t i = 0; detector && i < sizeof boxes / sizeof boxes[0]; i++)
+        set[n++] = boxes[i];
     for (int i = 0; i < nmore; i++)
         set[n++] = more[i];
-    c = ot_config_load("configs/fashion.conf", set, n, false, &err);
+    c = ot_config_load(detector ? "configs/frcnn.conf" : "configs/fashion.conf", set, n, false,
+                       &err);
     assert_ok(c ? 0 : err.code, &err);
     return c;
 }
@@ -99,8 +106,8 @@ static void snapshots_equal(const char *a, const char *b)
 {
     char x[100], y[100];
 
-    (void)snprintf(x, sizeof x, "%s/fashion_iter_40.caffemodel", a);
-    (void)snprintf(y, sizeof y, "%s/fashion_iter_40.caffemodel", b);
+    (void)snprintf(x, sizeof x, "%s/%s_iter_40.caffemodel", a, detector ? "frcnn" : "fashion");
+    (void)snprintf(y, sizeof y, "%s/%s_iter_40.caffemodel", b, detector ? "frcnn" : "fashion");
     same_file(x, y);
 }
 
@@ -117,7 +124,8 @@ static void states_equal(const char *a, const char *b)
     for (int i = 0; i < 2; i++) {
         char path[300];
 
-        (void)snprintf(path, sizeof path, "%s/%s/fashion_iter_40.solverstate", ot_tmpdir(), dir[i]);
+        (void)snprintf(path, sizeof path, "%s/%s/%s_iter_40.solverstate", ot_tmpdir(), dir[i],
+                       detector ? "frcnn" : "fashion");
         c[i] = config(dir[i], NULL, 0);
         assert_ok(ot_job_open(&j[i], c[i], &opts, &err), &err);
         assert_ok(ot_net_history(j[i].net, 1, &err), &err);
@@ -185,6 +193,20 @@ static void a_mined_and_shuffled_run_resumes_to_the_bit(void **state)
     the_same_run(NULL, 0, "straight", "resumed");
     text = slurp(ot_tiny_path("straight/metrics.jsonl"), &n);
     assert_non_null(strstr(text, "\"kind\":\"pool\"")); /* there were re-injections */
+    ot_free(text);
+}
+
+static void so_does_a_mined_detector(void **state)
+{
+    size_t n;
+    char *text;
+
+    (void)state;
+    detector = true;
+    the_same_run(NULL, 0, "straight3", "resumed3");
+    detector = false;
+    text = slurp(ot_tiny_path("straight3/metrics.jsonl"), &n);
+    assert_non_null(strstr(text, "\"kind\":\"pool\""));
     ot_free(text);
 }
 
@@ -325,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mined_and_shuffled_run_resumes_to_the_bit),
+        cmocka_unit_test(so_does_a_mined_detector),
         cmocka_unit_test(so_does_one_with_data_threads_iter_size_and_multistep),
         cmocka_unit_test(old_snapshots_are_pruned_and_an_earlier_run_is_moved_away),
         cmocka_unit_test(a_snapshot_that_was_moved_finds_its_own_weights),
@@ -336,5 +359,7 @@ int main(void)
     ot_log_set_level(OT_LOG_ERROR);
     (void)snprintf(source, sizeof source, "net.layer[data].data_param.source=\"%s\"",
                    ot_tiny_digits("digits.lmdb", 96, 28, 10));
+    (void)snprintf(scenes, sizeof scenes, "net.layer[data].data_param.source=\"%s\"",
+                   ot_tiny_scenes("scenes.lmdb", 12, 96, 11));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
