@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tests/check.h"
@@ -51,6 +52,21 @@ struct ot_kit ot_kit_open(const char *text, struct ot_net_conf conf)
     struct ot_kit k = ot_kit_try(text, conf, &err);
 
     assert_ok(k.net ? 0 : err.code, &err);
+    return k;
+}
+
+struct ot_kit ot_kit_file(const char *name, struct ot_net_conf conf)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_kit k;
+    char path[200], *text;
+    size_t n;
+
+    (void)snprintf(path, sizeof path, "tests/nets/%s.prototxt", name);
+    text = ot_read_file(path, 1 << 20, &n, &err);
+    assert_ok(text ? 0 : err.code, &err);
+    k = ot_kit_open(text, conf);
+    ot_free(text);
     return k;
 }
 

@@ -17,6 +17,8 @@ struct ot_kit {
 /* What of ot_net_conf a test wants to differ: phase, level, stages, share, keep_all, ... */
 struct ot_dev *ot_kit_dev(void);
 struct ot_kit ot_kit_open(const char *text, struct ot_net_conf conf);
+/* the net in tests/nets/NAME.prototxt */
+struct ot_kit ot_kit_file(const char *name, struct ot_net_conf conf);
 /* net NULL with err filled when the net is refused; close it in any case */
 struct ot_kit ot_kit_try(const char *text, struct ot_net_conf conf, struct ot_err *err);
 void ot_kit_close(struct ot_kit *k);

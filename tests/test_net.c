@@ -279,8 +279,9 @@ static void a_test_net_sees_the_weights_that_training_changes(void **state)
         "layer { name: 'data' type: 'Input' top: 'data' "
         "  input_param { shape { dim: 5 dim: 3 dim: 9 dim: 9 } } include { phase: TEST } }"
         "layer { name: 'conv' type: 'Convolution' bottom: 'data' top: 'conv' "
-        "  convolution_param { num_output: 16 kernel_size: 3 weight_filler { type: 'xavier' } } }" IP(
-            "ip", "conv", 4, "");
+        "  convolution_param { num_output: 16 kernel_size: 3 weight_filler { type: 'xavier' } } }"
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'conv' top: 'ip' "
+        "  inner_product_param { num_output: 4 weight_filler { type: 'xavier' } } }";
     struct ot_kit train = ot_kit_open(text, plain);
     struct ot_kit test = ot_kit_open(
         text, (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST, .share = train.net });

@@ -11,93 +11,6 @@
 #include "tests/runkit.h"
 #include "tests/tinydb.h"
 
-#define INPUT(n, c, h, w)                             \
-    "layer { name: 'data' type: 'Input' top: 'data' " \
-    "  input_param { shape { dim: " #n " dim: " #c " dim: " #h " dim: " #w " } } }"
-#define LABEL(n) \
-    "layer { name: 'label' type: 'Input' top: 'label' input_param { shape { dim: " #n " } } }"
-#define CONV(name, bottom, out, rest)                                                    \
-    "layer { name: '" name "' type: 'Convolution' bottom: '" bottom "' top: '" name "' " \
-    "  convolution_param { num_output: " #out " " rest                                   \
-    "    weight_filler { type: 'msra' } bias_filler { value: 0.1 } } }"
-#define RELU(blob) "layer { name: 'relu_" blob "' type: 'ReLU' bottom: '" blob "' top: '" blob "' }"
-#define IP(name, bottom, out)                                                             \
-    "layer { name: '" name "' type: 'InnerProduct' bottom: '" bottom "' top: '" name "' " \
-    "  inner_product_param { num_output: " #out " weight_filler { type: 'xavier' } } }"
-#define LOSS(bottom)                                                \
-    "layer { name: 'loss' type: 'SoftmaxWithLoss' bottom: '" bottom \
-    "' bottom: 'label' top: 'loss' }"
-
-static const char lenet[] = INPUT(8, 1, 28, 28) LABEL(8) CONV(
-    "conv1", "data", 20,
-    "kernel_size: 5") "layer { name: 'pool1' type: 'Pooling' bottom: 'conv1' top: 'pool1' "
-                      "  pooling_param { kernel_size: 2 stride: 2 } }" CONV(
-                          "conv2", "pool1", 50,
-                          "kernel_size: 5") "layer { name: 'pool2' type: 'Pooling' bottom: 'conv2' top: 'pool2' "
-                                            "  pooling_param { kernel_size: 2 stride: 2 } }" IP(
-                                                "ip1", "pool2", 64) RELU("ip1") IP("ip2", "ip1", 10)
-                                                LOSS(
-                                                    "ip2") "layer { name: 'accuracy' type: 'Accuracy' bottom: 'ip2' bottom: 'label' top: 'accuracy' }";
-
-static const char inception[] = INPUT(3, 3, 13, 11) LABEL(3) CONV(
-    "c0", "data", 16,
-    "kernel_size: 3 pad: 1") RELU("c0") CONV("b1", "c0", 16,
-                                             "kernel_size: 1") RELU("b1") CONV("b2r", "c0", 5,
-                                                                               "kernel_size: 1")
-    RELU("b2r") CONV("b2", "b2r", 16, "kernel_size: 3 pad: 1") RELU(
-        "b2") "layer { name: 'b3p' type: 'Pooling' bottom: 'c0' top: 'b3p' "
-              "  pooling_param { kernel_size: 3 stride: 1 pad: 1 } }" CONV("b3", "b3p", 7,
-                                                                           "kernel_size: 1")
-                  RELU(
-                      "b3") "layer { name: 'cat' type: 'Concat' bottom: 'b1' bottom: 'b2' bottom: 'b3' top: 'cat' }"
-                            "layer { name: 'gp' type: 'Pooling' bottom: 'cat' top: 'gp' "
-                            "  pooling_param { pool: AVE global_pooling: true } }" IP("fc", "gp", 4)
-                                LOSS("fc");
-
-static const char residual[] = INPUT(4, 8, 9, 9) LABEL(4) CONV(
-    "c0", "data", 16,
-    "kernel_size: 3 pad: 1 stride: 2") RELU("c0") CONV("c1", "c0", 16,
-                                                       "kernel_size: 3 pad: 1") RELU("c1")
-    CONV("c2", "c1", 16, "kernel_size: 3 pad: 1 group: 2") "layer { name: 'sum' type: 'Eltwise' bottom: 'c0' bottom: 'c2' top: 'sum' }" RELU(
-        "sum") CONV("d1", "sum", 16, "kernel_size: 3 pad: 2 dilation: 2")
-        RELU(
-            "d1") "layer { name: 'sum2' type: 'Eltwise' bottom: 'sum' bottom: 'd1' bottom: 'c0' top: 'sum2' "
-                  "  eltwise_param { operation: SUM coeff: 1 coeff: -0.5 coeff: 2 } }" RELU(
-                      "sum2") "layer { name: 'max' type: 'Eltwise' bottom: 'sum2' bottom: 'd1' top: 'max' "
-                              "  eltwise_param { operation: MAX } }" IP("fc", "max", 5) LOSS("fc");
-
-/* ReLU and Dropout in place one after the other, a blob read twice after that, Reshape and Flatten
- * sharing memory, a loss that is read again, a way that nobody differentiates. */
-static const char chains[] = INPUT(4, 3, 8, 8) LABEL(4) CONV("c0", "data", 12, "kernel_size: 3") RELU(
-    "c0") "layer { name: 'drop' type: 'Dropout' bottom: 'c0' top: 'c0' }"
-          "layer { name: 'flat' type: 'Flatten' bottom: 'c0' top: 'flat' }"
-          "layer { name: 'back' type: 'Reshape' bottom: 'flat' top: 'back' "
-          "  reshape_param { shape { dim: 0 dim: 24 dim: -1 dim: 6 } } }" CONV(
-              "c1", "back", 6,
-              "kernel_size: 3 pad: 1") "layer { name: 'c1_relu' type: 'ReLU' bottom: 'c1' top: 'c1' relu_param { negative_slope: 0.1 } }"
-                                       "layer { name: 'again' type: 'Reshape' bottom: 'c1' top: 'again' reshape_param { "
-                                       "  shape { dim: 0 dim: -1 } } }"
-                                       "layer { name: 'again_relu' type: 'ReLU' bottom: 'again' top: 'again' }" IP(
-                                           "fc1", "flat", 9) RELU("fc1")
-                                           IP("fc2", "again",
-                                              9) "layer { name: 'prod' type: 'Eltwise' bottom: 'fc1' bottom: 'fc2' top: 'prod' "
-                                                 "  eltwise_param { operation: PROD } }"
-                                                 "layer { name: 'soft' type: 'Softmax' bottom: 'prod' top: 'soft' }"
-                                                 "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'prod' bottom: 'label' top: 'loss' "
-                                                 "  top: 'prob' top: 'each' loss_weight: 0.7 }"
-                                                 "layer { name: 'quiet' type: 'Silence' bottom: 'prob' }" IP(
-                                                     "side", "soft",
-                                                     9) "layer { name: 'aux' type: 'SoftmaxWithLoss' bottom: 'side' bottom: 'label' top: 'aux' "
-                                                        "  loss_weight: 0.3 }"
-                                                        "layer { name: 'acc' type: 'Accuracy' bottom: 'side' bottom: 'label' top: 'acc' }"
-                                                        /* in place behind a Reshape: the other
-                                                           readers of 'flat' must not see it */
-                                                        "layer { name: 'z' type: 'Reshape' bottom: 'flat' top: 'z' reshape_param { "
-                                                        "  shape { dim: 0 dim: -1 } } }"
-                                                        "layer { name: 'z_drop' type: 'Dropout' bottom: 'z' top: 'z' }" IP(
-                                                            "zfc", "z",
-                                                            9) "layer { name: 'zloss' type: 'SoftmaxWithLoss' bottom: 'zfc' bottom: 'label' top: 'zloss' }";
-
 /* ---- comparing ----------------------------------------------------------------------- */
 
 static void same(const char *what, const float *a, const float *b, size_t n, double tolerance)
@@ -143,7 +56,7 @@ static void same_outputs(struct ot_net *a, struct ot_net *b, double tolerance)
     }
 }
 
-static void plan_agrees(const char *text, Caffe__Phase phase)
+static void plan_agrees(const char *name, Caffe__Phase phase)
 {
     const struct ot_net_conf conf[3] = { { .phase = phase, .no_fusion = true, .keep_all = true },
                                          { .phase = phase, .no_fusion = true },
@@ -151,7 +64,7 @@ static void plan_agrees(const char *text, Caffe__Phase phase)
     struct ot_kit k[3];
 
     for (int i = 0; i < 3; i++)
-        k[i] = ot_kit_open(text, conf[i]);
+        k[i] = ot_kit_file(name, conf[i]);
     assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
     for (uint64_t pass = 0; pass < 3; pass++) {
         double loss[3];
@@ -177,39 +90,37 @@ static void plan_agrees(const char *text, Caffe__Phase phase)
 static void a_planned_lenet_computes_what_an_unplanned_one_does(void **state)
 {
     (void)state;
-    plan_agrees(lenet, CAFFE__PHASE__TRAIN);
-    plan_agrees(lenet, CAFFE__PHASE__TEST);
+    plan_agrees("lenet", CAFFE__PHASE__TRAIN);
+    plan_agrees("lenet", CAFFE__PHASE__TEST);
 }
 
 static void so_does_one_with_concat_and_many_readers(void **state)
 {
     (void)state;
-    plan_agrees(inception, CAFFE__PHASE__TRAIN);
-    plan_agrees(inception, CAFFE__PHASE__TEST);
+    plan_agrees("inception", CAFFE__PHASE__TRAIN);
+    plan_agrees("inception", CAFFE__PHASE__TEST);
 }
 
 static void so_does_a_residual_one(void **state)
 {
     (void)state;
-    plan_agrees(residual, CAFFE__PHASE__TRAIN);
+    plan_agrees("residual", CAFFE__PHASE__TRAIN);
 }
 
 static void so_does_one_of_in_place_chains_and_shared_memory(void **state)
 {
     (void)state;
-    plan_agrees(chains, CAFFE__PHASE__TRAIN);
-    plan_agrees(chains, CAFFE__PHASE__TEST);
+    plan_agrees("chains", CAFFE__PHASE__TRAIN);
+    plan_agrees("chains", CAFFE__PHASE__TEST);
 }
 
 /* The state of a loss is looked at after the whole forward pass: later layers of a test net must
  * not have overwritten it. */
 static void a_bad_label_is_found_when_the_loss_is_not_the_last_layer(void **state)
 {
-    static const char text[] = INPUT(2, 3, 4, 4) LABEL(2) IP("s", "data", 4) LOSS("s")
-        IP("t", "s", 64) IP("u", "t", 64) IP("v", "u", 64);
-    struct ot_kit train = ot_kit_open(text, (struct ot_net_conf){ 0 });
-    struct ot_kit k = ot_kit_open(
-        text, (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST, .share = train.net });
+    struct ot_kit train = ot_kit_file("late_loss", (struct ot_net_conf){ 0 });
+    struct ot_kit k = ot_kit_file(
+        "late_loss", (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST, .share = train.net });
     struct ot_err err = OT_ERR_INIT;
 
     (void)state;
@@ -226,9 +137,9 @@ static void a_bad_label_is_found_when_the_loss_is_not_the_last_layer(void **stat
 
 static void an_input_keeps_its_values_from_pass_to_pass(void **state)
 {
-    struct ot_kit train = ot_kit_open(inception, (struct ot_net_conf){ 0 });
-    struct ot_kit test = ot_kit_open(
-        inception, (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST, .share = train.net });
+    struct ot_kit train = ot_kit_file("inception", (struct ot_net_conf){ 0 });
+    struct ot_kit test = ot_kit_file(
+        "inception", (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST, .share = train.net });
     double first;
 
     (void)state;
@@ -288,38 +199,23 @@ static void so_does_the_detector_on_real_batches(void **state)
 
 /* ---- other shapes, no allocations ---------------------------------------------------- */
 
-static const char any_size[] =
-    "layer { name: 'data' type: 'Data' top: 'data' top: 'label' "
-    "  data_param { source: '%s' batch_size: 1 backend: LMDB } "
-    "  transform_param { scale: 0.01 } }" CONV("c", "data", 8, "kernel_size: 3 pad: 1")
-        RELU("c") "layer { name: 'p' type: 'Pooling' bottom: 'c' top: 'p' "
-                  "  pooling_param { pool: AVE global_pooling: true } }" IP("fc", "p", 4)
-                      LOSS("fc");
-
-static const char solver_text[] = "net: \"%s\" base_lr: 0.01 lr_policy: \"fixed\" max_iter: 100\n";
-
-static const char *config_of(const char *name, const char *net)
-{
-    char text[400], file[64];
-
-    (void)snprintf(file, sizeof file, "%s.prototxt", name);
-    (void)snprintf(text, sizeof text, solver_text, ot_tiny_file(file, net));
-    (void)snprintf(file, sizeof file, "%s.conf", name);
-    return ot_tiny_file(file, text);
-}
-
 static void a_net_follows_the_shape_of_its_data(void **state)
 {
-    char text[4096];
+    char source[400];
+    const char *set[] = { source }, *path;
     struct ot_run r, whole;
     uint64_t count;
     bool again;
 
     (void)state;
-    (void)snprintf(text, sizeof text, any_size, ot_tiny_mixed("mixed.lmdb", 8, 12, 20, 4));
-    ot_run_open(&r, config_of("mixed", text), NULL, 0, false, (struct ot_net_conf){ 0 });
-    ot_run_open(&whole, ot_tiny_path("mixed.conf"), NULL, 0, false,
-                (struct ot_net_conf){ .keep_all = true });
+    (void)snprintf(source, sizeof source, "net.layer[data].data_param.source=\"%s\"",
+                   ot_tiny_mixed("mixed.lmdb", 8, 12, 20, 4));
+    (void)snprintf(
+        conf, sizeof conf,
+        "net: 'tests/nets/any_size.prototxt' base_lr: 0.01 lr_policy: 'fixed' max_iter: 9");
+    path = ot_tiny_file("mixed.conf", conf);
+    ot_run_open(&r, path, set, 1, false, (struct ot_net_conf){ 0 });
+    ot_run_open(&whole, path, set, 1, false, (struct ot_net_conf){ .keep_all = true });
     for (int64_t i = 0; i < 6; i++) {
         assert_near(ot_run_pass(&r, i, &again), ot_run_pass(&whole, i, &again), 0);
         assert_int_equal(ot_net_blob(r.net, "c")->data.shape.dim[2], i % 2 ? 20 : 12);
