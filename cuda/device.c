@@ -239,9 +239,12 @@ static const struct ot_dev_ops device_ops = {
 /* Whether the machine has device `index`, and it is one the kernels are built for. */
 static int look_for(int index, struct cudaDeviceProp *prop, struct ot_err *err)
 {
-    int count = 0;
+    int count = 0, driver = 0;
     cudaError_t e = cudaGetDeviceCount(&count);
 
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
+        driver == 0)
+        return ot_fail(err, OT_EDEV, "device \"cuda:%d\": no NVIDIA driver on this machine", index);
     if (e != cudaSuccess)
         return ot_fail(err, OT_EDEV, "device \"cuda:%d\": %s", index, cudaGetErrorString(e));
     if (index >= count)

@@ -1,6 +1,6 @@
 // cuda_host.cc - the fibres behind cuda_host.hh, and a device made of cuda/'s own kernels on them.
 //
-// What needs a library (convolution, inner product) fails with OT_ENOTSUP.  Memory has guard bands
+// What needs a library (convolution, inner product) is in cuda_linear.cc.  Memory has guard bands
 // that are looked at when it is freed and when the device is asked to wait.
 #include "tests/cuda_host.hh"
 
@@ -250,11 +250,6 @@ void host_close(struct ot_dev *dev)
 const struct ot_dev_ops host_ops = { host_alloc,    host_free, host_upload,
                                      host_download, host_sync, host_close };
 
-void no_library(struct ot_dev *dev)
-{
-    ot_dev_fail(dev, OT_ENOTSUP, "%s: a library's kernel needs a device", dev->name);
-}
-
 } // namespace
 
 void ot_host_launch(struct ot_dev *dev, dim3 grid, dim3 block, void (*call)(void *), void *what)
@@ -297,56 +292,6 @@ unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, d
 {
     of(dev)->limit[what] = limit;
     return &of(dev)->fault[what];
-}
-
-void ot_cuda_conv_plan(struct ot_dev *dev, const struct ot_conv_geom *, const struct ot_format *,
-                       struct ot_plan **plan, struct ot_plan_info *)
-{
-    *plan = nullptr;
-    no_library(dev);
-}
-
-void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
-                      const float *, void *, float *)
-{
-    no_library(dev);
-}
-
-void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
-                           void *, float *)
-{
-    no_library(dev);
-}
-
-void ot_cuda_conv_bwd_filter(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
-                             void *, float, float *, float *)
-{
-    no_library(dev);
-}
-
-void ot_cuda_ip_plan(struct ot_dev *dev, const struct ot_ip_geom *, const struct ot_format *,
-                     struct ot_plan **plan, struct ot_plan_info *)
-{
-    *plan = nullptr;
-    no_library(dev);
-}
-
-void ot_cuda_ip_fwd(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
-                    const float *, void *, float *)
-{
-    no_library(dev);
-}
-
-void ot_cuda_ip_bwd_data(struct ot_dev *dev, struct ot_plan *, const float *, const float *, void *,
-                         float *)
-{
-    no_library(dev);
-}
-
-void ot_cuda_ip_bwd_filter(struct ot_dev *dev, struct ot_plan *, const float *, const float *,
-                           void *, float, float *, float *)
-{
-    no_library(dev);
 }
 
 const struct ot_kernels ot_cuda_kernels = {

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
+#include "tests/gpu_net.h"
 
 /* Defined by cuda_host.cc where there is a C++ compiler. */
 struct ot_dev *ot_test_cuda_host(bool descending);
@@ -257,6 +258,43 @@ static void bad_data_is_reported_with_its_place_and_value(void **state)
     report_on(host[1]);
 }
 
+/* ---- a whole net --------------------------------------------------------------------------- */
+
+static void trains_like_the_cpu(struct ot_dev *dev)
+{
+    static struct ot_gpu_run want, got;
+
+    memset(&want, 0, sizeof want);
+    memset(&got, 0xff, sizeof got);
+    ot_gpu_train(cpu, &want);
+    ot_gpu_train(dev, &got);
+    for (int i = 0; i < OT_GPU_STEPS; i++) {
+        assert_near(got.loss[i], want.loss[i], 1e-4 * fabs(want.loss[i]));
+        for (int r = 0; r < OT_GPU_ROWS; r++) {
+            assert_true(got.label[i][r] == want.label[i][r]);
+            assert_near(got.inst[i][r], want.inst[i][r], 1e-3);
+        }
+    }
+    assert_true(want.loss[OT_GPU_STEPS - 1] < want.loss[0]);
+}
+
+static void a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu(void **state)
+{
+    (void)state;
+    if (!host[0])
+        skip_because("no C++ compiler when the tests were built");
+    trains_like_the_cpu(host[0]);
+    trains_like_the_cpu(host[1]);
+}
+
+static void a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu(void **state)
+{
+    (void)state;
+    if (!gpu)
+        skip_because("%s", why_no_gpu);
+    trains_like_the_cpu(gpu);
+}
+
 static int open_all(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -281,7 +319,7 @@ static int close_all(void **state)
     return 0;
 }
 
-enum { OWN = 5 };
+enum { OWN = 7 };
 
 int main(void)
 {
@@ -292,6 +330,8 @@ int main(void)
         cmocka_unit_test(auto_falls_back_to_the_cpu),
         cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
         cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
+        cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
+        cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
     };
 
     OT_BUG_IF(ot_cuda_n_cases != OT_CUDA_CASES);
