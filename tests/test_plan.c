@@ -210,10 +210,8 @@ static void a_net_follows_the_shape_of_its_data(void **state)
     (void)state;
     (void)snprintf(source, sizeof source, "net.layer[data].data_param.source=\"%s\"",
                    ot_tiny_mixed("mixed.lmdb", 8, 12, 20, 4));
-    (void)snprintf(
-        conf, sizeof conf,
-        "net: 'tests/nets/any_size.prototxt' base_lr: 0.01 lr_policy: 'fixed' max_iter: 9");
-    path = ot_tiny_file("mixed.conf", conf);
+    path = ot_tiny_file("mixed.conf", "net: 'tests/nets/any_size.prototxt' base_lr: 0.01 "
+                                      "lr_policy: 'fixed' max_iter: 9");
     ot_run_open(&r, path, set, 1, false, (struct ot_net_conf){ 0 });
     ot_run_open(&whole, path, set, 1, false, (struct ot_net_conf){ .keep_all = true });
     for (int64_t i = 0; i < 6; i++) {
