@@ -111,8 +111,8 @@ struct bad {
 
 static const struct bad bad[] = {
     { NET, "layer {\n  pooling_param {\n    ceil_mod: true } }",
-      "f:3:5: message type \"caffe.PoolingParameter\" has no field named \"ceil_mod\"; did you mean "
-      "\"ceil_mode\"?" },
+      "f:3:5: message type \"caffe.PoolingParameter\" has no field named \"ceil_mod\"; "
+      "did you mean \"ceil_mode\"?" },
     { NET, "\nnme: 'x'",
       "f:2:1: message type \"caffe.NetParameter\" has no field named \"nme\"; "
       "did you mean \"name\"?" },
