@@ -14,42 +14,42 @@
     "layer { name: '" name "' type: 'InnerProduct' bottom: '" in "' top: '" name "' " LEARN \
     "inner_product_param { num_output: " n " weight_filler { type: 'msra' } } } "
 
+/* clang-format off */
 static const char net_text[] =
     "anchor_param { feat_stride: 4 base_size: 4 ratio: [0.5, 1, 2] scale: [3, 6] } num_classes: 3 "
     "layer { name: 'in' type: 'Input' top: 'data' top: 'gt' top: 'info' input_param { "
-    "shape { dim: [2, 3, 40, 56] } shape { dim: [2, 4, 6] } shape { dim: [2, 3] } } } " //
-    CONV("c1", "data", "num_output: 8 kernel_size: 3 pad: 1 stride: 2") RELU(
-        "c1") "layer { name: 'p1' type: 'Pooling' bottom: 'c1' top: 'p1' pooling_param { kernel_size: 2 "
-              "stride: 2 } } "                                          //
-    CONV("c2", "p1", "num_output: 12 kernel_size: 3 pad: 1") RELU("c2") //
-    CONV("score", "c2", "per_anchor: 2 kernel_size: 1")                 //
-    CONV(
-        "delta", "c2",
-        "per_anchor: 4 kernel_size: 1") "layer { name: 'two' type: 'Reshape' bottom: 'score' top: 'two' reshape_param { shape { "
-                                        "dim: [0, 2, -1, 0] } } } "
-                                        "layer { name: 'at' type: 'AnchorTarget' bottom: 'score' bottom: 'gt' bottom: 'info' "
-                                        "top: 'al' top: 'at' top: 'ai' top: 'ao' anchor_target_param { batch_size: 32 "
-                                        "allowed_border: 8 positive_overlap: 0.5 } } "
-                                        "layer { name: 'lc' type: 'SoftmaxWithLoss' bottom: 'two' bottom: 'al' top: 'lc' "
-                                        "loss_param { ignore_label: -1 } } "
-                                        "layer { name: 'lb' type: 'SmoothL1Loss' bottom: 'delta' bottom: 'at' bottom: 'ai' "
-                                        "bottom: 'ao' top: 'lb' smooth_l1_loss_param { sigma: 3 } } "
-                                        "layer { name: 'prob' type: 'Softmax' bottom: 'two' top: 'prob' } "
-                                        "layer { name: 'rois' type: 'Proposal' bottom: 'prob' bottom: 'delta' bottom: 'info' "
-                                        "top: 'some' proposal_param { pre_nms_top_n: 300 post_nms_top_n: 40 min_size: 3 } } "
-                                        "layer { name: 'rt' type: 'ProposalTarget' bottom: 'some' bottom: 'gt' bottom: 'info' "
-                                        "top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' proposal_target_param { "
-                                        "batch_size: 16 fg_fraction: 0.5 } } "
-                                        "layer { name: 'rp' type: 'ROIPooling' bottom: 'c2' bottom: 'roi' top: 'rp' "
-                                        "roi_pooling_param { pooled_h: 3 pooled_w: 3 spatial_scale: 0.25 } } " //
-    IP("f1", "rp", "24")
-        RELU("f1") "layer { name: 'drop' type: 'Dropout' bottom: 'f1' top: 'f1' } " //
-    IP("cls", "f1", "3") IP(
-        "box", "f1",
-        "12") "layer { name: 'ohem' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'label' top: 'lo' "
-              "top: 'po' top: 'inst' loss_param { ignore_label: -1 } } "
-              "layer { name: 'lr' type: 'SmoothL1Loss' bottom: 'box' bottom: 'rt' bottom: 'ri' "
-              "bottom: 'ro' top: 'lr' } ";
+    "shape { dim: [2, 3, 40, 56] } shape { dim: [2, 4, 6] } shape { dim: [2, 3] } } } "
+    CONV("c1", "data", "num_output: 8 kernel_size: 3 pad: 1 stride: 2") RELU("c1")
+    "layer { name: 'p1' type: 'Pooling' bottom: 'c1' top: 'p1' pooling_param { kernel_size: 2 "
+    "stride: 2 } } "
+    CONV("c2", "p1", "num_output: 12 kernel_size: 3 pad: 1") RELU("c2")
+    CONV("score", "c2", "per_anchor: 2 kernel_size: 1")
+    CONV("delta", "c2", "per_anchor: 4 kernel_size: 1")
+    "layer { name: 'two' type: 'Reshape' bottom: 'score' top: 'two' reshape_param { shape { "
+    "dim: [0, 2, -1, 0] } } } "
+    "layer { name: 'at' type: 'AnchorTarget' bottom: 'score' bottom: 'gt' bottom: 'info' "
+    "top: 'al' top: 'at' top: 'ai' top: 'ao' anchor_target_param { batch_size: 32 "
+    "allowed_border: 8 positive_overlap: 0.5 } } "
+    "layer { name: 'lc' type: 'SoftmaxWithLoss' bottom: 'two' bottom: 'al' top: 'lc' "
+    "loss_param { ignore_label: -1 } } "
+    "layer { name: 'lb' type: 'SmoothL1Loss' bottom: 'delta' bottom: 'at' bottom: 'ai' "
+    "bottom: 'ao' top: 'lb' smooth_l1_loss_param { sigma: 3 } } "
+    "layer { name: 'prob' type: 'Softmax' bottom: 'two' top: 'prob' } "
+    "layer { name: 'rois' type: 'Proposal' bottom: 'prob' bottom: 'delta' bottom: 'info' "
+    "top: 'some' proposal_param { pre_nms_top_n: 300 post_nms_top_n: 40 min_size: 3 } } "
+    "layer { name: 'rt' type: 'ProposalTarget' bottom: 'some' bottom: 'gt' bottom: 'info' "
+    "top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' proposal_target_param { "
+    "batch_size: 16 fg_fraction: 0.5 } } "
+    "layer { name: 'rp' type: 'ROIPooling' bottom: 'c2' bottom: 'roi' top: 'rp' "
+    "roi_pooling_param { pooled_h: 3 pooled_w: 3 spatial_scale: 0.25 } } "
+    IP("f1", "rp", "24") RELU("f1")
+    "layer { name: 'drop' type: 'Dropout' bottom: 'f1' top: 'f1' } "
+    IP("cls", "f1", "3") IP("box", "f1", "12")
+    "layer { name: 'ohem' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'label' top: 'lo' "
+    "top: 'po' top: 'inst' loss_param { ignore_label: -1 } } "
+    "layer { name: 'lr' type: 'SmoothL1Loss' bottom: 'box' bottom: 'rt' bottom: 'ri' "
+    "bottom: 'ro' top: 'lr' } ";
+/* clang-format on */
 
 static void give(struct ot_dev *dev, struct ot_net *net, const char *name, const float *v, size_t n)
 {
