@@ -49,6 +49,7 @@ static const char net_text[] =
     "top: 'po' top: 'inst' loss_param { ignore_label: -1 } } "
     "layer { name: 'lr' type: 'SmoothL1Loss' bottom: 'box' bottom: 'rt' bottom: 'ri' "
     "bottom: 'ro' top: 'lr' } ";
+
 /* clang-format on */
 
 static void give(struct ot_dev *dev, struct ot_net *net, const char *name, const float *v, size_t n)
