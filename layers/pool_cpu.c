@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "layers/cpu_i.h"
+#include "layers/pool_math.h"
 
 struct pool {
     struct ot_plan base;
@@ -23,46 +24,12 @@ struct pool {
     size_t outer, inner;
 };
 
-/* One output's window, clipped: rows [h0, h1), columns [w0, w1); size: AVE's divisor. */
-struct window {
-    int hs, ws; /* where it would begin */
-    int h0, h1, w0, w1;
-    float size;
-};
-
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static struct window window_of(const struct ot_pool_geom *g, int oh, int ow)
-{
-    struct window v;
-    int h_end, w_end;
-
-    v.hs = oh * g->sh - g->ph;
-    v.ws = ow * g->sw - g->pw;
-    h_end = smaller(v.hs + g->kh, g->h + g->ph);
-    w_end = smaller(v.ws + g->kw, g->w + g->pw);
-    v.size = (float)((h_end - v.hs) * (w_end - v.ws));
-    v.h0 = larger(v.hs, 0);
-    v.w0 = larger(v.ws, 0);
-    v.h1 = smaller(h_end, g->h);
-    v.w1 = smaller(w_end, g->w);
-    return v;
-}
-
 #define LANES static inline __attribute__((always_inline))
 
 enum { MAX_LANES = 16 };
 
-LANES void max_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner, int lanes,
-                     const float *x, uint16_t *at, float *y)
+LANES void max_lanes(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
+                     int lanes, const float *x, uint16_t *at, float *y)
 {
     float best[MAX_LANES];
     int32_t place[MAX_LANES];
@@ -123,7 +90,7 @@ LANES void scan_16(const float *p, size_t inner, size_t pitch, int rows, int col
 }
 
 /* max_lanes() of 16 lanes, with best and place held in registers. */
-LANES void max_16(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+LANES void max_16(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
                   const float *x, uint16_t *at, float *y)
 {
     const float *p = x + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner;
@@ -145,8 +112,8 @@ LANES void max_16(const struct ot_pool_geom *g, const struct window *v, size_t i
             at[i] = (uint16_t)place[i];
 }
 
-LANES void ave_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner, int lanes,
-                     const float *x, float *y)
+LANES void ave_lanes(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
+                     int lanes, const float *x, float *y)
 {
     float sum[MAX_LANES];
 
@@ -167,7 +134,7 @@ LANES void ave_lanes(const struct ot_pool_geom *g, const struct window *v, size_
 }
 
 /* dx of the whole window += dy where the maximum was */
-LANES void max_back_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+LANES void max_back_lanes(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
                           int lanes, const uint16_t *at, const float *dy, float *dx)
 {
     int32_t place[MAX_LANES];
@@ -201,7 +168,7 @@ LANES void spread_16(float *p, size_t inner, size_t pitch, int rows, int cols, i
 }
 
 /* max_back_lanes() of 16 lanes */
-LANES void max_back_16(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+LANES void max_back_16(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
                        const uint16_t *at, const float *dy, float *dx)
 {
     float *p = dx + ((size_t)v->h0 * (size_t)g->w + (size_t)v->w0) * inner;
@@ -222,7 +189,7 @@ LANES void max_back_16(const struct ot_pool_geom *g, const struct window *v, siz
         spread_16(p, inner, pitch, rows, cols, g->kw, first, place, grad);
 }
 
-LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, size_t inner,
+LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct ot_window *v, size_t inner,
                           int lanes, const float *dy, float *dx)
 {
     float each[MAX_LANES];
@@ -241,7 +208,7 @@ LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct window *v, 
 }
 
 /* All lanes of one output, 16, 8 or 1 at a time. */
-LANES void forward_at(const struct pool *p, const struct window *v, const float *x, uint16_t *at,
+LANES void forward_at(const struct pool *p, const struct ot_window *v, const float *x, uint16_t *at,
                       float *y, size_t from, int lanes)
 {
     if (p->g.kind == OT_POOL_MAX && lanes == 16)
@@ -252,7 +219,7 @@ LANES void forward_at(const struct pool *p, const struct window *v, const float 
         ave_lanes(&p->g, v, p->inner, lanes, x + from, y + from);
 }
 
-LANES void backward_at(const struct pool *p, const struct window *v, const uint16_t *at,
+LANES void backward_at(const struct pool *p, const struct ot_window *v, const uint16_t *at,
                        const float *dy, float *dx, size_t from, int lanes)
 {
     if (p->g.kind == OT_POOL_MAX && lanes == 16)
@@ -278,7 +245,7 @@ void ot_cpu_pool_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, v
     for (size_t o = 0; o < p->outer; o++)
         for (int oh = 0; oh < g->oh; oh++)
             for (int ow = 0; ow < g->ow; ow++) {
-                struct window v = window_of(g, oh, ow);
+                struct ot_window v = ot_pool_window(g, oh, ow);
                 size_t to = (o * (size_t)g->oh + (size_t)oh) * row + (size_t)ow * p->inner, i = 0;
                 uint16_t *at = ws ? (uint16_t *)ws + to : NULL;
 
@@ -310,7 +277,7 @@ void ot_cpu_pool_bwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, c
         memset(plane, 0, in * sizeof *plane);
         for (int oh = 0; oh < g->oh; oh++)
             for (int ow = 0; ow < g->ow; ow++, to += p->inner) {
-                struct window v = window_of(g, oh, ow);
+                struct ot_window v = ot_pool_window(g, oh, ow);
                 const uint16_t *at = (const uint16_t *)ws + to;
                 size_t i = 0;
 
