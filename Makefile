@@ -11,7 +11,7 @@
 #   make clean        remove build/
 #
 #   MODE=release|debug|asan|tsan   V=1 shows commands   WERROR=1   ARCH=native|x86-64-v3|...
-#   CUDA=0 builds without cuda/ where nvcc is present
+#   CUDA=0 builds without cuda/ where nvcc and cuDNN are present
 
 SHELL  := /bin/bash
 MODE   ?= release
@@ -20,7 +20,10 @@ ARCH   ?= native
 PREFIX ?= /usr/local
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 NVCC   ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
-CUDA   ?= $(if $(NVCC),1,0)
+CUDA_HOME := $(patsubst %/bin/nvcc,%,$(NVCC))
+CUDNN  := $(firstword $(wildcard $(if $(NVCC),$(addsuffix /cudnn.h,$(CUDA_HOME)/include \
+            /usr/local/include /usr/include /usr/include/x86_64-linux-gnu))))
+CUDA   ?= $(if $(CUDNN),1,0)
 # The sanitizers do not get along with the driver's memory.
 USE_CUDA := $(if $(filter asan tsan,$(MODE)),0,$(CUDA))
 PYTHON ?= python3
@@ -65,7 +68,6 @@ PLUGIN     := $(if $(filter 1,$(USE_CUDA)),$(B)/ohemtrain-cuda.so)
 PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin/%.o,base/err.c $(filter-out cuda/none.c cuda/load.c,\
                 $(sort $(wildcard cuda/*.c)))) \
               $(patsubst %.cu,$(B)/plugin/%.o,$(sort $(wildcard cuda/*.cu)))
-CUDA_HOME  := $(patsubst %/bin/nvcc,%,$(NVCC))
 # One architecture compiled, and PTX of the oldest for all others.
 NVARCH ?= -gencode arch=compute_90,code=sm_90 -gencode arch=compute_75,code=compute_75
 # -fmad=false: as -ffp-contract=off on the CPU.
@@ -225,7 +227,7 @@ bench: $(PROGS) $(BENCHES)
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
 # without CUDA's headers these cannot be read
-NO_TIDY := $(if $(NVCC),,cuda/conv.c cuda/device.c cuda/ip.c)
+NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/ip.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
 lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(Q)./tools/install-deps --lint
