@@ -269,28 +269,13 @@ static void convolution_forward(struct ot_layer *l)
                             l->out[i]->data.data);
 }
 
-/* Brings both gradients to one beta: where only one is logically zero, it is made so. */
-static float common_beta(struct ot_layer *l)
-{
-    float beta[2] = { 0, 0 };
-    bool want[2] = { ot_want_param(l, 0), ot_want_param(l, 1) };
-
-    for (int i = 0; i < 2; i++)
-        if (want[i])
-            beta[i] = ot_param_beta(l->param[i]);
-    for (int i = 0; i < 2; i++)
-        if (want[0] && want[1] && beta[i] < beta[1 - i])
-            l->dev->k->fill(l->dev, l->param[i]->grad.elems, 0.0f, l->param[i]->grad.data);
-    return beta[0] > beta[1] ? beta[0] : beta[1];
-}
-
 /* With a fused ReLU the ReLU layer's own backward has already masked the output's gradient. */
 static void convolution_backward(struct ot_layer *l)
 {
     const struct convolution *s = l->state;
     const struct ot_kernels *k = l->dev->k;
     bool want_w = ot_want_param(l, 0), want_b = ot_want_param(l, 1);
-    float beta = want_w || want_b ? common_beta(l) : 0.0f;
+    float beta = want_w || want_b ? ot_layer_common_beta(l) : 0.0f;
 
     for (int i = 0; i < l->nin; i++) {
         float *dy = l->out[i]->grad.data;

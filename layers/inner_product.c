@@ -137,21 +137,6 @@ static void inner_product_forward(struct ot_layer *l)
                       s->g.bias ? l->param[1]->data.data : NULL, l->scratch, l->out[0]->data.data);
 }
 
-/* Brings both gradients to one beta: where only one is logically zero, it is made so. */
-static float common_beta(struct ot_layer *l)
-{
-    float beta[2] = { 0, 0 };
-    bool want[2] = { ot_want_param(l, 0), ot_want_param(l, 1) };
-
-    for (int i = 0; i < 2; i++)
-        if (want[i])
-            beta[i] = ot_param_beta(l->param[i]);
-    for (int i = 0; i < 2; i++)
-        if (want[0] && want[1] && beta[i] < beta[1 - i])
-            l->dev->k->fill(l->dev, l->param[i]->grad.elems, 0.0f, l->param[i]->grad.data);
-    return beta[0] > beta[1] ? beta[0] : beta[1];
-}
-
 /* With a fused ReLU the ReLU layer's own backward has already masked the output's gradient. */
 static void inner_product_backward(struct ot_layer *l)
 {
@@ -161,8 +146,8 @@ static void inner_product_backward(struct ot_layer *l)
     float *dy = l->out[0]->grad.data;
 
     if (want_w || want_b)
-        k->ip_bwd_filter(l->dev, s->plan, l->in[0]->data.data, dy, l->scratch, common_beta(l),
-                         want_w ? l->param[0]->grad.data : NULL,
+        k->ip_bwd_filter(l->dev, s->plan, l->in[0]->data.data, dy, l->scratch,
+                         ot_layer_common_beta(l), want_w ? l->param[0]->grad.data : NULL,
                          want_b ? l->param[1]->grad.data : NULL);
     if (ot_want_in(l, 0))
         k->ip_bwd_data(l->dev, s->plan, l->param[0]->data.data, dy, l->scratch,

@@ -57,3 +57,17 @@ int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg
         (void)ot_err_at(err, ot_doc_loc(l->env->doc, msg, field));
     return err->code;
 }
+
+float ot_layer_common_beta(struct ot_layer *l)
+{
+    float beta[2] = { 0, 0 };
+    bool want[2] = { ot_want_param(l, 0), ot_want_param(l, 1) };
+
+    for (int i = 0; i < 2; i++)
+        if (want[i])
+            beta[i] = ot_param_beta(l->param[i]);
+    for (int i = 0; i < 2; i++)
+        if (want[0] && want[1] && beta[i] < beta[1 - i])
+            l->dev->k->fill(l->dev, l->param[i]->grad.elems, 0.0f, l->param[i]->grad.data);
+    return beta[0] > beta[1] ? beta[0] : beta[1];
+}

@@ -168,6 +168,10 @@ static inline bool ot_want_param(const struct ot_layer *l, int i)
     return i < l->nparam && l->param[i]->need_grad;
 }
 
+/* ot_param_beta() of weights and bias together, for kernels that write both with one beta: where
+ * only one of the two is logically zero, it is made so in memory. */
+float ot_layer_common_beta(struct ot_layer *l);
+
 /* The list is layers.def.  ot_layer_find returns NULL for an unknown type; ot_layer_near gives
  * the nearest known names, comma separated, into buf. */
 const struct ot_layer_ops *ot_layer_find(const char *type);

@@ -3,24 +3,8 @@
 # code, in one line on stderr.
 #
 # TAP on stdout.  B is the build folder (default build/release).  The data is made here.
-set -u
-
-B=${B:-build/release}
+. "$(dirname "$0")/tap.sh"
 O=$B/ohemtrain
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-n=0
-
-result() { # STATUS NAME
-    n=$((n + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $n - $2"
-    else
-        echo "not ok $n - $2"
-        sed 's/^/# wanted: /' <<<"${want:-}"
-        sed 's/^/# rc '"${rc:-}"': /' "$T/err"
-    fi
-}
 
 # Every message is ONE line that begins "ohemtrain: "; nothing may be left in the run folder.
 refused() { # NAME RC TEXT ARGS...
@@ -35,10 +19,6 @@ refused() { # NAME RC TEXT ARGS...
 }
 
 # ---- 20 images of 12 x 12 in two classes ----
-bytes() { # BYTE...: decimal
-    local b
-    for b; do printf "\\x$(printf %02x "$b")"; done
-}
 {
     bytes 0 0 8 3 0 0 0 20 0 0 0 12 0 0 0 12
     for ((i = 0; i < 10; i++)); do

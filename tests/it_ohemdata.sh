@@ -2,23 +2,8 @@
 # it_ohemdata.sh - ohemdata from outside: what it writes, what it says, how it ends.
 #
 # TAP on stdout.  B is the build folder (default build/release).  Synthetic input only.
-set -u
-
-B=${B:-build/release}
+. "$(dirname "$0")/tap.sh"
 O=$B/ohemdata
-T=$(mktemp -d)
-trap 'rm -rf "$T"' EXIT
-n=0
-
-result() { # STATUS NAME
-    n=$((n + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $n - $2"
-    else
-        echo "not ok $n - $2"
-        sed 's/^/# /' "$T/out" "$T/err"
-    fi
-}
 
 run() { # ARGS...: sets rc, $T/out, $T/err
     "$O" "$@" >"$T/out" 2>"$T/err"
@@ -45,13 +30,6 @@ fails() { # NAME RC TEXT ARGS...
 warns() { # NAME TEXT: on stderr of the last run
     grep -qF -- "$2" "$T/err"
     result $? "$1"
-}
-
-bytes() { # BYTE...: decimal
-    local b
-    for b; do
-        printf "\\x$(printf %02x "$b")"
-    done
 }
 
 # COUNT squares of 28x28 whose brightness depends on the item; labels 0..9

@@ -3,29 +3,10 @@
 # and starved, and what it says then.
 #
 # TAP on stdout.  B is the build folder (default build/release).  The data is made here.
-set -u
-
-B=${B:-build/release}
+. "$(dirname "$0")/tap.sh"
 O=$B/ohemtrain
-T=$(mktemp -d)
 mounted=
 trap '[ -z "$mounted" ] || umount "$mounted"; rm -rf "$T"' EXIT
-n=0
-
-result() { # STATUS NAME
-    n=$((n + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $n - $2"
-    else
-        echo "not ok $n - $2"
-        sed "s/^/# rc ${rc:-}: /" "$T/err" | tail -20
-    fi
-}
-
-skip() { # NAME WHY
-    n=$((n + 1))
-    echo "ok $n - $1 # SKIP $2"
-}
 
 run() { # ARGS...: sets rc, $T/out, $T/err
     timeout 120 "$O" "$@" >"$T/out" 2>"$T/err"
@@ -54,11 +35,6 @@ await() { # FILE SECONDS: until it is there
         sleep 0.05
     done
     return 1
-}
-
-bytes() { # BYTE...: decimal
-    local b
-    for b; do printf "\\x$(printf %02x "$b")"; done
 }
 
 # ---- 100 images of 12 x 12 in two classes; every tenth label is wrong ----
