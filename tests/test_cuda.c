@@ -246,16 +246,42 @@ static void report_on(struct ot_dev *dev)
     dev->ops->free(dev, acc);
 }
 
+static void report_roi_on(struct ot_dev *dev)
+{
+    static const struct ot_roi_pool_geom g = { 2, 1, 2, 2, 3, 1, 1, 1.0f };
+    static const float zero[8] = { 0 }, rois[15] = { -1, 0, 0, 0, 0, 2, 0, 0, 1, 1, 7, 0, 0, 1, 1 };
+    struct ot_err err = OT_ERR_INIT;
+    float *x = dev->ops->alloc(dev, sizeof zero, &err), *y = dev->ops->alloc(dev, 12, &err);
+    float *r = dev->ops->alloc(dev, sizeof rois, &err);
+    int32_t *at = dev->ops->alloc(dev, 12, &err);
+
+    dev->ops->upload(dev, x, zero, sizeof zero);
+    dev->ops->upload(dev, r, rois, sizeof rois);
+    dev->k->roi_pool_fwd(dev, &g, x, r, at, y);
+    dev->ops->sync(dev);
+    assert_int_equal(ot_dev_ok(dev, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "RoI 1: batch index must be below 2, got 2");
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+    dev->ops->free(dev, r);
+    dev->ops->free(dev, at);
+}
+
 static void bad_data_is_reported_with_its_place_and_value(void **state)
 {
     (void)state;
     report_on(cpu);
-    if (gpu)
+    report_roi_on(cpu);
+    if (gpu) {
         report_on(gpu);
+        report_roi_on(gpu);
+    }
     if (!host[0])
         skip_because("no C++ compiler when the tests were built");
-    report_on(host[0]);
-    report_on(host[1]);
+    for (int i = 0; i < 2; i++) {
+        report_on(host[i]);
+        report_roi_on(host[i]);
+    }
 }
 
 /* ---- a whole net --------------------------------------------------------------------------- */
