@@ -188,17 +188,20 @@ SCENES_TEST  ?= 300
 data: $(DC)/fashion-train.lmdb/data.mdb $(DC)/fashion-test.lmdb/data.mdb \
       $(DC)/scenes-train.lmdb/data.mdb $(DC)/scenes-test.lmdb/data.mdb
 
-$(DC)/fashion-train.lmdb/data.mdb: | $(OHEMDATA)
+$(DC):
+	$(Q)mkdir -p $@
+
+$(DC)/fashion-train.lmdb/data.mdb: | $(OHEMDATA) $(DC)
 	$(Q)$(OHEMDATA) idx --force $(FASHION)/train-images-idx3-ubyte.gz \
 	    $(FASHION)/train-labels-idx1-ubyte.gz $(@D)
-$(DC)/fashion-test.lmdb/data.mdb: | $(OHEMDATA)
+$(DC)/fashion-test.lmdb/data.mdb: | $(OHEMDATA) $(DC)
 	$(Q)$(OHEMDATA) idx --force $(FASHION)/t10k-images-idx3-ubyte.gz \
 	    $(FASHION)/t10k-labels-idx1-ubyte.gz $(@D)
-$(DC)/scenes-train.lmdb/data.mdb: | $(OHEMDATA)
+$(DC)/scenes-train.lmdb/data.mdb: | $(OHEMDATA) $(DC)
 	$(Q)$(OHEMDATA) scenes --force --out $(@D) --images $(FASHION)/train-images-idx3-ubyte.gz \
 	    --labels $(FASHION)/train-labels-idx1-ubyte.gz --count $(SCENES_TRAIN) \
 	    --size 160x160 --seed 1 --encode none
-$(DC)/scenes-test.lmdb/data.mdb: | $(OHEMDATA)
+$(DC)/scenes-test.lmdb/data.mdb: | $(OHEMDATA) $(DC)
 	$(Q)$(OHEMDATA) scenes --force --out $(@D) --images $(FASHION)/t10k-images-idx3-ubyte.gz \
 	    --labels $(FASHION)/t10k-labels-idx1-ubyte.gz --count $(SCENES_TEST) \
 	    --size 160x160 --seed 2 --encode none
@@ -211,9 +214,8 @@ demo-built: $(PROGS)
 	$(B)/ohemtrain configs/frcnn.conf
 
 # The same detector on real photographs: make bccd BCCD=<VOC tree>
-bccd: $(PROGS)
+bccd: $(PROGS) | $(DC)
 	$(Q)test -n "$(BCCD)" || { echo 'say where the VOC tree is: make bccd BCCD=path' >&2; exit 64; }
-	$(Q)mkdir -p $(DC)
 	$(Q)for s in trainval test; do test -f $(DC)/bccd-$$s.lmdb/data.mdb || $(OHEMDATA) voc \
 	    --root "$(BCCD)" --set $$s --classes RBC,WBC,Platelets --on-error skip \
 	    --out $(DC)/bccd-$$s.lmdb || exit $$?; done
