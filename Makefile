@@ -183,7 +183,7 @@ tsan-built: $(THREADED:%=$(B)/tests/%)
 FASHION := /usr/share/datasets/fashion-mnist
 DC      := data-cache
 OHEMDATA := $(B)/ohemdata
-SCENES_TRAIN ?= 3000
+SCENES_TRAIN ?= 4000
 SCENES_TEST  ?= 300
 data: $(DC)/fashion-train.lmdb/data.mdb $(DC)/fashion-test.lmdb/data.mdb \
       $(DC)/scenes-train.lmdb/data.mdb $(DC)/scenes-test.lmdb/data.mdb
