@@ -128,15 +128,15 @@ slow() { # NAME LINES...: long enough to be met alive; the schedule is that of t
     sed -i 's/test_interval: 20/test_interval: 0/; s/snapshot: 20/snapshot: 2000/' "$T/$name.conf"
 }
 slow whole
-slow whole
 run "$T/whole.conf"
 slow b
 "$O" "$T/b.conf" >"$T/out" 2>"$T/err" &
 pid=$!
 await "$T/b/b_iter_2000.solverstate" 30
-for ((i = 0; i < 40; i++)); do # at some moments nothing waits
+while kill -0 $pid 2>/dev/null; do # the file is written once a second; at some moments nothing waits
     hardest=$(sql "$T/b/pool.db" 'SELECT * FROM hardest LIMIT 10' 2>>"$T/err")
     [ -z "$hardest" ] || break
+    sleep 0.05
 done
 [ -n "$hardest" ] && kill -0 $pid
 result $? "the pool answers while the run goes on"
