@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "layers/device.h"
 #include "tests/check.h"
+#include "tests/cpu.h"
 
 struct one { /* a convolution with its arrays in plain order and in the device's */
     struct ot_conv_geom g;
@@ -18,28 +19,10 @@ struct one { /* a convolution with its arrays in plain order and in the device's
     float *fx, *fw, *fy, *fdx, *fdw, *scratch;
 };
 
-static struct ot_dev *dev;
-
-static int open_device(void **state)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    (void)state;
-    dev = ot_dev_open("cpu", 2, &err);
-    return dev ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    ot_dev_close(dev);
-    return 0;
-}
-
 static float *array(size_t n, unsigned seed)
 {
     struct ot_err err = OT_ERR_INIT;
-    float *v = dev->ops->alloc(dev, (n > 0 ? n : 1) * sizeof *v, &err);
+    float *v = ot_cpu->ops->alloc(ot_cpu, (n > 0 ? n : 1) * sizeof *v, &err);
 
     assert_non_null(v);
     for (size_t i = 0; seed && i < n; i++)
@@ -56,7 +39,7 @@ static void open_one(struct one *o)
 {
     const struct ot_conv_geom *g = &o->g;
 
-    dev->k->conv_plan(dev, g, NULL, &o->plan, &o->info);
+    ot_cpu->k->conv_plan(ot_cpu, g, NULL, &o->plan, &o->info);
     assert_non_null(o->plan);
     o->nx = (size_t)g->n * (size_t)g->c * (size_t)g->h * (size_t)g->w;
     o->ny = (size_t)g->n * (size_t)g->oc * (size_t)g->oh * (size_t)g->ow;
@@ -83,8 +66,8 @@ static void close_one(struct one *o)
                      o->db, o->fx, o->fw, o->fy, o->fdx, o->fdw, o->scratch };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        dev->ops->free(dev, all[i]);
-    dev->k->plan_free(dev, o->plan);
+        ot_cpu->ops->free(ot_cpu, all[i]);
+    ot_cpu->k->plan_free(ot_cpu, o->plan);
 }
 
 static void convert(const struct ot_shape *s, const struct ot_format *from, float *x,
@@ -93,7 +76,7 @@ static void convert(const struct ot_shape *s, const struct ot_format *from, floa
     struct ot_tensor a = { *s, from, elems(from, ot_count(s)), x };
     struct ot_tensor b = { *s, to, elems(to, ot_count(s)), y };
 
-    dev->k->reorder(dev, &a, &b);
+    ot_cpu->k->reorder(ot_cpu, &a, &b);
 }
 
 /* The device's y, dx, dw, db, back in plain order. */
@@ -107,14 +90,14 @@ static void compute(struct one *o)
 
     convert(&sx, NULL, o->x, o->info.x, o->fx);
     convert(&sw, NULL, o->w, o->info.w, o->fw);
-    dev->k->conv_fwd(dev, o->plan, o->fx, o->fw, o->b, o->scratch, o->fy);
+    ot_cpu->k->conv_fwd(ot_cpu, o->plan, o->fx, o->fw, o->b, o->scratch, o->fy);
     convert(&sy, o->info.y, o->fy, NULL, o->y);
     convert(&sy, NULL, o->dy, o->info.y, o->fy);
-    dev->k->conv_bwd_data(dev, o->plan, o->fw, o->fy, o->scratch, o->fdx);
-    dev->k->conv_bwd_filter(dev, o->plan, o->fx, o->fy, o->scratch, 0.0f, o->fdw, o->db);
+    ot_cpu->k->conv_bwd_data(ot_cpu, o->plan, o->fw, o->fy, o->scratch, o->fdx);
+    ot_cpu->k->conv_bwd_filter(ot_cpu, o->plan, o->fx, o->fy, o->scratch, 0.0f, o->fdw, o->db);
     convert(&sx, o->info.x, o->fdx, NULL, o->dx);
     convert(&sw, o->info.w, o->fdw, NULL, o->dw);
-    assert_ok(ot_dev_ok(dev, &err), &err);
+    assert_ok(ot_dev_ok(ot_cpu, &err), &err);
 }
 
 struct sums {
@@ -245,5 +228,5 @@ int main(void)
         cmocka_unit_test(channels_that_fill_no_block_agree_with_direct_sums),
     };
 
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, ot_cpu_set_up, ot_cpu_tear_down);
 }

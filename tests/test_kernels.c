@@ -4,24 +4,7 @@
 #include "base/rng.h"
 #include "layers/layer.h"
 #include "tests/check.h"
-
-static struct ot_dev *dev;
-
-static int open_device(void **state)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    (void)state;
-    dev = ot_dev_open("cpu", 2, &err);
-    return dev ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    ot_dev_close(dev);
-    return 0;
-}
+#include "tests/cpu.h"
 
 static void an_unknown_device_is_refused_by_name(void **state)
 {
@@ -37,9 +20,9 @@ static void axpby_with_b_zero_does_not_read_y(void **state)
     float x[3] = { 1, 2, 3 }, y[3] = { NAN, NAN, NAN };
 
     (void)state;
-    dev->k->axpby(dev, 3, 2.0f, x, 0.0f, y);
+    ot_cpu->k->axpby(ot_cpu, 3, 2.0f, x, 0.0f, y);
     assert_near(y[2], 6, 0);
-    dev->k->axpby(dev, 3, 1.0f, x, 0.5f, y);
+    ot_cpu->k->axpby(ot_cpu, 3, 1.0f, x, 0.5f, y);
     assert_near(y[2], 6, 0);
 }
 
@@ -56,10 +39,10 @@ static void sum_of_squares_is_added_for_any_length(void **state)
         want += (double)x[i] * (double)x[i];
     }
     got = 1;
-    dev->k->sumsq(dev, N, x, &got);
+    ot_cpu->k->sumsq(ot_cpu, N, x, &got);
     assert_near(got, want, 1e-9 * want);
     got = 5;
-    dev->k->sumsq(dev, 0, x, &got);
+    ot_cpu->k->sumsq(ot_cpu, 0, x, &got);
     assert_near(got, 5, 0);
 }
 
@@ -72,7 +55,7 @@ static void sgd_update_follows_the_formula_of_its_regularisation(void **state)
         double d0 = 4 + 0.5 * (l1 ? 1 : 2), d1 = 2 + 0.5 * -1;
         double v0 = 0.5 * 0.5 + 0.25 * d0, v1 = 0.25 * d1;
 
-        dev->k->sgd_update(dev, &seg, 1, 0.5f, 0.5f, l1 != 0);
+        ot_cpu->k->sgd_update(ot_cpu, &seg, 1, 0.5f, 0.5f, l1 != 0);
         assert_near(w[0], 2 - v0, 1e-6);
         assert_near(w[1], -1 - v1, 1e-6);
         assert_near(h[0], v0, 1e-6);
@@ -105,26 +88,26 @@ static void a_format_comes_back_as_it_went_and_pads_with_zeros(void **state)
     double sum = 0, physical = 0;
 
     (void)state;
-    dev->k->conv_plan(dev, &g, NULL, &plan, &info);
-    assert_ok(ot_dev_ok(dev, &err), &err);
-    dev->k->plan_free(dev, plan);
+    ot_cpu->k->conv_plan(ot_cpu, &g, NULL, &plan, &info);
+    assert_ok(ot_dev_ok(ot_cpu, &err), &err);
+    ot_cpu->k->plan_free(ot_cpu, plan);
     if (!info.x)
         skip_because("this processor's convolutions are plain");
     fmt = plain;
     fmt.fmt = info.x;
     fmt.elems = info.x->elems;
-    fmt.data = dev->ops->alloc(dev, fmt.elems * sizeof(float), &err);
+    fmt.data = ot_cpu->ops->alloc(ot_cpu, fmt.elems * sizeof(float), &err);
     for (size_t i = 0; i < N; i++)
         x[i] = (float)i + 1;
-    dev->k->reorder(dev, &plain, &fmt);
-    dev->k->sumsq(dev, N, x, &sum);
-    dev->k->sumsq(dev, fmt.elems, fmt.data, &physical);
+    ot_cpu->k->reorder(ot_cpu, &plain, &fmt);
+    ot_cpu->k->sumsq(ot_cpu, N, x, &sum);
+    ot_cpu->k->sumsq(ot_cpu, fmt.elems, fmt.data, &physical);
     plain.data = back;
-    dev->k->reorder(dev, &fmt, &plain);
-    assert_ok(ot_dev_ok(dev, &err), &err);
+    ot_cpu->k->reorder(ot_cpu, &fmt, &plain);
+    assert_ok(ot_dev_ok(ot_cpu, &err), &err);
     assert_memory_equal(x, back, sizeof x);
     assert_near(physical, sum, 1e-9 * sum);
-    dev->ops->free(dev, fmt.data);
+    ot_cpu->ops->free(ot_cpu, fmt.data);
 }
 
 static void softmax_is_exact_at_the_ends_of_its_range(void **state)
@@ -132,13 +115,13 @@ static void softmax_is_exact_at_the_ends_of_its_range(void **state)
     float x[4] = { 1000, 1000, -1000, 0 }, y[4];
 
     (void)state;
-    dev->k->softmax_fwd(dev, 1, 4, 1, x, y);
+    ot_cpu->k->softmax_fwd(ot_cpu, 1, 4, 1, x, y);
     assert_near(y[0], 0.5, 1e-7);
     assert_near(y[2], 0, 0);
     for (int i = -80; i <= 0; i++) {
         float two[2] = { (float)i, 0 }, p[2];
 
-        dev->k->softmax_fwd(dev, 1, 2, 1, two, p);
+        ot_cpu->k->softmax_fwd(ot_cpu, 1, 2, 1, two, p);
         assert_near(p[0], exp(i) / (1 + exp(i)), 4e-7 * exp(i));
     }
 }
@@ -181,5 +164,5 @@ int main(void)
         cmocka_unit_test(fillers_have_the_range_and_variance_they_promise),
     };
 
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, ot_cpu_set_up, ot_cpu_tear_down);
 }

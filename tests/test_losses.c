@@ -5,26 +5,12 @@
 #include "base/rng.h"
 #include "layers/softmax_loss_math.h"
 #include "tests/check.h"
+#include "tests/cpu.h"
 #include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
 
-static struct ot_dev *dev;
 static struct ot_err err;
-
-static int open_device(void **state)
-{
-    (void)state;
-    dev = ot_dev_open("cpu", 2, &err);
-    return dev ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    ot_dev_close(dev);
-    return 0;
-}
 
 static struct ot_mini *open_mini(const char *text, int n_in, const struct ot_shape *in)
 {
@@ -34,7 +20,7 @@ static struct ot_mini *open_mini(const char *text, int n_in, const struct ot_sha
     for (int i = 0; i < n_in; i++)
         spec.in[i] = in[i];
     err = (struct ot_err)OT_ERR_INIT;
-    m = ot_mini_open(dev, &spec, &err);
+    m = ot_mini_open(ot_cpu, &spec, &err);
     if (!m)
         assert_ok(err.code, &err);
     return m;
@@ -48,7 +34,7 @@ static void refuse_mini(const char *text, int n_in, const struct ot_shape *in, e
     for (int i = 0; i < n_in; i++)
         spec.in[i] = in[i];
     err = (struct ot_err)OT_ERR_INIT;
-    assert_null(ot_mini_open(dev, &spec, &err));
+    assert_null(ot_mini_open(ot_cpu, &spec, &err));
     assert_error(&err, code, part);
 }
 
@@ -76,7 +62,7 @@ static void losses_and_accuracy_agree_with_caffe(void **state)
     struct ot_golden_tally t;
 
     (void)state;
-    ot_golden_run(dev, "layers", types, NULL, &t);
+    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.passed, 22);
 }
@@ -90,7 +76,7 @@ static void losses_agree_with_rfcn_caffe(void **state)
     struct ot_golden_tally t;
 
     (void)state;
-    ot_golden_run(dev, "det-layers", types, skip_list, &t);
+    ot_golden_run(ot_cpu, "det-layers", types, skip_list, &t);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.passed, 3);
 }
@@ -394,15 +380,15 @@ static void one_thread_and_two_give_the_same_bits(void **state)
 {
     const struct ot_shape in[] = { { 3, { 3, 7, 9001 } }, { 2, { 3, 9001 } } };
     static float loss[2], grad[3 * 7 * 9001];
-    struct ot_dev *two = dev;
+    struct ot_dev *two = ot_cpu;
 
     (void)state;
     for (int threads = 1; threads <= 2; threads++) {
         struct ot_mini *m;
 
         err = (struct ot_err)OT_ERR_INIT;
-        dev = ot_dev_open("cpu", threads, &err);
-        assert_non_null(dev);
+        ot_cpu = ot_dev_open("cpu", threads, &err);
+        assert_non_null(ot_cpu);
         m = open_mini("layer { name: 'l' type: 'SoftmaxWithLoss' bottom: 'x' bottom: 'y' "
                       "top: 'l' }",
                       2, in);
@@ -416,9 +402,9 @@ static void one_thread_and_two_give_the_same_bits(void **state)
         else
             assert_memory_equal(grad, m->in_grad[0].v, sizeof grad);
         ot_mini_close(m);
-        ot_dev_close(dev);
+        ot_dev_close(ot_cpu);
     }
-    dev = two;
+    ot_cpu = two;
     assert_memory_equal(&loss[0], &loss[1], sizeof loss[0]);
 }
 
@@ -509,5 +495,5 @@ int main(void)
         cmocka_unit_test(wrong_settings_are_refused_by_name),
     };
 
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, ot_cpu_set_up, ot_cpu_tear_down);
 }

@@ -6,33 +6,16 @@
 
 #include "base/mem.h"
 #include "tests/check.h"
+#include "tests/cpu.h"
 #include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
-
-static struct ot_dev *dev;
-
-static int open_device(void **state)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    (void)state;
-    dev = ot_dev_open("cpu", 2, &err);
-    return dev ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    ot_dev_close(dev);
-    return 0;
-}
 
 static struct ot_mini *open_one(const char *text, struct ot_shape in)
 {
     struct ot_err err = OT_ERR_INIT;
     struct ot_mini_spec spec = { .text = text, .n_in = 1, .in = { in } };
-    struct ot_mini *m = ot_mini_open(dev, &spec, &err);
+    struct ot_mini *m = ot_mini_open(ot_cpu, &spec, &err);
 
     assert_ok(err.code, &err);
     return m;
@@ -53,7 +36,7 @@ static void layers_compute_what_caffe_computes(void **state)
     struct ot_golden_tally t;
 
     (void)state;
-    ot_golden_run(dev, "layers", types, shared, &t);
+    ot_golden_run(ot_cpu, "layers", types, shared, &t);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.skipped, 4);
     assert_true(t.passed >= 50);
@@ -157,9 +140,9 @@ static void same_in_blocks(const char *text, struct ot_shape in)
     struct ot_mini *plain, *blocks;
 
     spec.in_fmt[0] = conv->layer.out[0]->data.fmt;
-    blocks = ot_mini_open(dev, &spec, &err);
+    blocks = ot_mini_open(ot_cpu, &spec, &err);
     spec.in_fmt[0] = NULL;
-    plain = ot_mini_open(dev, &spec, &err);
+    plain = ot_mini_open(ot_cpu, &spec, &err);
     assert_non_null(plain);
     assert_non_null(blocks);
     ot_mini_random(plain, 3, -1, 1);
@@ -282,7 +265,7 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
                                      .n_in = 1,
                                      .in = { ot_shape4(2, 3, 5, 5) } };
 
-        assert_null(ot_mini_open(dev, &spec, &err));
+        assert_null(ot_mini_open(ot_cpu, &spec, &err));
         assert_error(&err, cases[i].code, cases[i].part);
     }
 }
@@ -301,5 +284,5 @@ int main(void)
         cmocka_unit_test(bad_parameters_are_refused_with_place_and_value),
     };
 
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, ot_cpu_set_up, ot_cpu_tear_down);
 }
