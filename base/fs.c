@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 char *ot_read_file(const char *path, size_t limit, size_t *n, struct ot_err *err)
 {
@@ -53,6 +54,24 @@ out:
     if (fd >= 0)
         (void)close(fd);
     return buf;
+}
+
+int ot_hash_file(const char *path, uint64_t *hash, struct ot_err *err)
+{
+    char piece[65536];
+    FILE *f = fopen(path, "rb");
+    size_t n;
+    int rc = 0;
+
+    if (!f)
+        return ot_fail_sys(err, OT_OK, errno, "cannot open '%s'", path);
+    *hash = ot_hash64("", 0);
+    while ((n = fread(piece, 1, sizeof piece, f)) > 0)
+        *hash = ot_hash64_more(*hash, piece, n);
+    if (ferror(f))
+        rc = ot_fail(err, OT_EIO, "cannot read '%s'", path);
+    (void)fclose(f);
+    return rc;
 }
 
 static int write_all(int fd, const char *p, size_t n)

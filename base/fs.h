@@ -16,6 +16,9 @@
  * bytes are refused. */
 char *ot_read_file(const char *path, size_t limit, size_t *n, struct ot_err *err);
 
+/* ot_hash64() of a whole file, read in pieces. */
+int ot_hash_file(const char *path, uint64_t *hash, struct ot_err *err);
+
 /* Writes path.tmp, fsyncs, renames over path, fsyncs the directory: after a crash the old or
  * the new content is there, never half of one. */
 int ot_write_file_atomic(const char *path, const void *bytes, size_t n, struct ot_err *err);

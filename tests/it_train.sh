@@ -118,6 +118,10 @@ ends "a second run moves the first one away" 0 "moved to" "$T/a.conf"
 holds "to previous/" test -s "$T/a/previous/a_iter_60.caffemodel"
 cmp -s "$T/a/a_iter_60.caffemodel" "$T/a/previous/a_iter_60.caffemodel"
 result $? "and gives the same weights to the bit"
+same="SELECT count(DISTINCT model_hash) FROM snapshot WHERE iter = 60 AND bytes > 0 AND path LIKE '%.caffemodel'"
+more="SELECT count(DISTINCT model_hash) > 1 FROM snapshot"
+[ "$(sql "$T/a/pool.db" "$same; $more" | tr '\n' ' ')" = "1 1 " ]
+result $? "which the pool file knows by their hash"
 ends "fine-tuning from weights that are moved away" 0 "" --weights "$T/a/a_iter_60.caffemodel" "$T/a.conf"
 
 # ---- stopped and resumed ----

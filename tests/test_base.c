@@ -646,6 +646,23 @@ static void time_moves_on_and_has_its_form(void **state)
     assert_true(buf[4] == '-' && buf[10] == 'T' && buf[19] == 'Z');
 }
 
+static void a_file_hashes_like_its_bytes(void **st)
+{
+    static char bytes[200000]; /* more than one piece */
+    char path[256];
+    uint64_t hash = 0;
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)st;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 31 >> 3);
+    (void)snprintf(path, sizeof path, "%s/hashed", ot_tmpdir());
+    assert_ok(ot_write_file_atomic(path, bytes, sizeof bytes, &err), &err);
+    assert_ok(ot_hash_file(path, &hash, &err), &err);
+    assert_true(hash == ot_hash64(bytes, sizeof bytes));
+    assert_int_equal(ot_hash_file("/nowhere/at/all", &hash, &err), OT_ENOINPUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +694,7 @@ int main(void)
         cmocka_unit_test(a_lock_has_one_holder_who_is_named),
         cmocka_unit_test(a_lock_dies_with_its_holder),
         cmocka_unit_test(time_moves_on_and_has_its_form),
+        cmocka_unit_test(a_file_hashes_like_its_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "trainer/job_i.h"
@@ -99,6 +100,22 @@ static int run_tests(struct ot_job *j, bool final, struct ot_err *err)
     return 0;
 }
 
+/* The pool file names the model of each snapshot, with a hash that tells two of them apart. */
+static int tell_pool(struct ot_job *j, struct ot_err *err)
+{
+    char model[1200];
+    uint64_t hash;
+
+    if (!j->mine || !ot_mine_pool(j->mine))
+        return 0;
+    (void)snprintf(model, sizeof model, "%s_iter_%lld.caffemodel", j->config->prefix,
+                   (long long)j->solver->iter);
+    if (ot_hash_file(model, &hash, err) < 0)
+        return err->code;
+    ot_pool_snapshot(ot_mine_pool(j->mine), j->solver->iter, model, hash);
+    return 0;
+}
+
 static int save(struct ot_job *j, struct ot_err *err)
 {
     char path[1200];
@@ -106,8 +123,8 @@ static int save(struct ot_job *j, struct ot_err *err)
     if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path, err) <
         0)
         return err->code;
-    if (j->mine && ot_mine_pool(j->mine))
-        ot_pool_snapshot(ot_mine_pool(j->mine), j->solver->iter, path, 0);
+    if (tell_pool(j, err) < 0)
+        return err->code;
     ot_snapshot_prune(j->config->prefix, j->param->snapshot_keep);
     ot_log(OT_LOG_INFO, "train", "snapshot %s", path);
     return 0;
