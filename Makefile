@@ -54,7 +54,8 @@ LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -
 LIB_DIRS := base proto layers data mining trainer
 SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))) \
          $(if $(filter 1,$(USE_CUDA)),cuda/load.c,cuda/none.c)
-OBJ   := $(SRC:%.c=$(B)/%.o) $(B)/caffe.pb-c.o
+PROTO := caffe layer_params
+OBJ   := $(SRC:%.c=$(B)/%.o) $(PROTO:%=$(B)/%.pb-c.o)
 LIB   := $(B)/libohemtrain.a
 PROGS := $(patsubst tools/%.c,$(B)/%,$(wildcard tools/ohem*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tools/ohem*.c),$(wildcard tools/*.c)))
@@ -82,9 +83,9 @@ programs: $(PROGS) $(PLUGIN)
 tests: $(TESTS) $(PLUGIN)
 
 # ---- generated ---------------------------------------------------------------------------------
-$(GEN)/proto/caffe.pb-c.c $(GEN)/proto/caffe.pb-c.h &: proto/caffe.proto
+$(foreach p,$(PROTO),$(GEN)/proto/$p.pb-c.c $(GEN)/proto/$p.pb-c.h) &: $(PROTO:%=proto/%.proto)
 	@mkdir -p $(GEN)
-	$(Q)protoc-c --c_out=$(GEN) $<
+	$(Q)protoc-c --c_out=$(GEN) $^
 
 # mining/schema.sql as a C string
 $(GEN)/mining/schema_sql.h: mining/schema.sql
@@ -97,7 +98,7 @@ $(B)/%.o: %.c Makefile | $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(if $(Q),@echo '  CC    $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/caffe.pb-c.o: $(GEN)/proto/caffe.pb-c.c Makefile
+$(PROTO:%=$(B)/%.pb-c.o): $(B)/%.o: $(GEN)/proto/%.c Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CC    $<')
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(MODE_$(MODE)) -MMD -MP -c -o $@ $<

@@ -59,6 +59,29 @@ static void name_format(struct ot_cpu_format *f)
                                 (char)('a' + b->inner_idxs[i]));
 }
 
+/* See struct ot_format: one block of the second axis innermost, everything else in order. */
+static size_t channel_block(const dnnl_memory_desc_t *md)
+{
+    const dnnl_blocking_desc_t *b = &md->format_desc.blocking;
+    dnnl_dim_t block, stride;
+
+    if (md->format_kind != dnnl_blocked || md->ndims < 2 || b->inner_nblks > 1 ||
+        (b->inner_nblks == 1 && b->inner_idxs[0] != 1) || md->offset0 != 0)
+        return 0;
+    block = b->inner_nblks == 1 ? b->inner_blks[0] : md->dims[1];
+    stride = block;
+    for (int d = md->ndims - 1; d >= 0; d--) {
+        dnnl_dim_t size = d == 1 ? md->padded_dims[1] / block : md->padded_dims[d];
+
+        if (d != 1 && md->padded_dims[d] != md->dims[d])
+            return 0;
+        if (size != 1 && b->strides[d] != stride)
+            return 0;
+        stride *= size;
+    }
+    return (size_t)block;
+}
+
 const struct ot_format *ot_cpu_format(struct ot_dev *dev, const dnnl_memory_desc_t *md,
                                       size_t *elems)
 {
@@ -76,6 +99,7 @@ const struct ot_format *ot_cpu_format(struct ot_dev *dev, const dnnl_memory_desc
         return NULL;
     f->md = *md;
     f->pub.elems = *elems;
+    f->pub.block = channel_block(md);
     name_format(f);
     f->pub.name = f->name;
     f->next = cpu->formats;

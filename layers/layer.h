@@ -114,7 +114,7 @@ struct ot_layer {
 
 enum {
     OT_LAYER_LOSS = 1u << 0,         /* out[0] has loss weight 1 unless the user says otherwise */
-    OT_LAYER_INPLACE = 1u << 1,      /* in[0] and out[0] may be the same blob */
+    OT_LAYER_INPLACE = 1u << 1,      /* in[0] and out[0] may be the same memory */
     OT_LAYER_DATA = 1u << 2,         /* no inputs; filled by a feed */
     OT_LAYER_ANY_FORMAT = 1u << 3,   /* runs over physical elements */
     OT_LAYER_NO_BACKWARD = 1u << 4,  /* never passes a gradient: labels, targets, proposals */

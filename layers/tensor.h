@@ -27,6 +27,10 @@ struct ot_shape {
 struct ot_format {
     size_t elems;     /* physical elements, padding included */
     const char *name; /* for people: "nChw16c", "nhwc" */
+    /* Channels that lie side by side: 16 of nChw16c, C of nhwc; 0: another order.  Then element
+     * (n, c, i) of a shape (N, C, inner..) is at ((n * ceil(C / block) + c / block) * inner + i) *
+     * block + c % block; plain order is block 1. */
+    size_t block;
 };
 
 struct ot_tensor {

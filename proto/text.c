@@ -47,6 +47,11 @@ const ProtobufCFieldDescriptor *ot_find_field(const ProtobufCMessageDescriptor *
         *alias = strcmp(type->name, "caffe.PoolingParameter") == 0 &&
                  strcmp(key, "round_mode") == 0;
         f = protobuf_c_message_descriptor_get_field_by_name(type, *alias ? "ceil_mode" : key);
+        if (!f && n + 1 < sizeof key) { /* `base_` is written base (proto/layer_params.proto) */
+            memcpy(key + n, "_", 2);
+            f = protobuf_c_message_descriptor_get_field_by_name(type, key);
+            key[n] = '\0';
+        }
     }
     if (f)
         return f;

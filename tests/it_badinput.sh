@@ -92,8 +92,6 @@ layer "in place on a blob that others read too" 78 \
     "layer { name: 'p' type: 'ReLU' bottom: 'data' top: 'p' }
 layer { name: 'q' type: 'ReLU' bottom: 'p'    top: 'q' }
 layer { name: 'r' type: 'ReLU' bottom: 'p'    top: 'p' }"
-layer "a layer that cannot work in place" 78 "layer 'p': Pooling cannot work in place" \
-    "layer { name: 'p' type: 'Pooling' bottom: 'data' top: 'data' pooling_param { kernel_size: 2 } }"
 layer "too few bottoms" 78 "$P:3:1: layer 'l': SoftmaxWithLoss takes " \
     "layer { name: 'l' type: 'SoftmaxWithLoss' bottom: 'data' top: 'l' }"
 layer "too many tops" 78 "$P:3:1: layer 'p': ReLU has " \

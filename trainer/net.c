@@ -57,6 +57,14 @@ static int top_taken(const struct ot_net *net, const struct ot_node *n, int t, s
                       by->l.name);
 }
 
+/* A top with the name of its bottom is the same memory where nobody's backward needs what it would
+ * overwrite; else it is a new version of the blob, and the planner's lifetimes see to the memory. */
+static bool overwrites(const struct ot_layer_ops *ops, const struct ot_net_blob *in)
+{
+    return (ops->flags & OT_LAYER_INPLACE) && !(ops->flags & OT_LAYER_BWD_NEEDS_IN) &&
+           !in->read_back;
+}
+
 static int connect(struct ot_net *net, int i, struct ot_err *err)
 {
     struct ot_node *n = &net->node[i];
@@ -69,14 +77,14 @@ static int connect(struct ot_net *net, int i, struct ot_err *err)
     for (int t = 0; t < n->l.nout; t++) {
         bool in_place = t < n->l.nin && !strcmp(n->top[t], n->bottom[t]);
 
-        if (in_place && !(n->l.ops->flags & OT_LAYER_INPLACE))
-            return ot_fail(err, OT_ECONFIG, "%s cannot work in place: top '%s' is its own bottom",
-                           n->l.ops->type, n->top[t]);
         if (!in_place && newest(net, n->top[t]))
             return top_taken(net, n, t, err);
-        n->out[t] = in_place ? n->in[t] : new_blob(net, n->top[t], i, err);
+        n->out[t] = in_place && overwrites(n->l.ops, n->in[t]) ? n->in[t]
+                                                               : new_blob(net, n->top[t], i, err);
         if (!n->out[t])
             return err->code;
+        if (n->l.ops->flags & OT_LAYER_BWD_NEEDS_OUT)
+            n->out[t]->read_back = true;
         n->l.out[t] = &n->out[t]->b;
     }
     return 0;

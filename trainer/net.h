@@ -51,6 +51,7 @@ struct ot_net_blob {
     struct ot_net_blob *now;   /* newest physical version while planning */
     bool keep;                 /* an output or asked for */
     bool zero_grad;            /* nobody writes its gradient, but its producer reads it */
+    bool read_back;            /* a backward of those who wrote it reads its data */
     float loss_weight;
     int data_item, grad_item; /* in the plan; -1: none */
 };
