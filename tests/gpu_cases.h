@@ -1,5 +1,6 @@
 /*
- * gpu_cases.h - one list of cases drives the comparison of CUDA with the CPU (test_cuda.c).
+ * gpu_cases.h - the cases that drive the comparison of CUDA with the CPU (test_cuda.c): one file
+ * gpu_cases_<name>.c for each name of gpu_cases.def.
  */
 #ifndef OT_TESTS_GPU_CASES_H
 #define OT_TESTS_GPU_CASES_H
@@ -31,8 +32,9 @@ struct ot_cuda_case {
     double tol; /* of the largest value; 0: 2e-6 */
 };
 
-enum { OT_CUDA_CASES = 54 };
-extern const struct ot_cuda_case ot_cuda_cases[];
-extern const size_t ot_cuda_n_cases; /* == OT_CUDA_CASES */
+/* Each ends with a case without a name. */
+#define G(name) extern const struct ot_cuda_case ot_cuda_cases_##name[];
+#include "tests/gpu_cases.def"
+#undef G
 
 #endif

@@ -345,31 +345,45 @@ static int close_all(void **state)
     return 0;
 }
 
-enum { OWN = 7 };
+static const struct ot_cuda_case *const lists[] = {
+#define G(name) ot_cuda_cases_##name,
+#include "tests/gpu_cases.def"
+#undef G
+};
+
+enum { LISTS = sizeof lists / sizeof lists[0], MAX_TESTS = 1024 };
+
+static struct CMUnitTest tests[MAX_TESTS] = {
+    cmocka_unit_test(without_a_device_one_line_says_what_is_missing),
+    cmocka_unit_test(a_device_that_is_not_there_is_refused),
+    cmocka_unit_test(auto_falls_back_to_the_cpu),
+    cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
+    cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
+    cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
+    cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
+};
+
+static void add(size_t k, const struct ot_cuda_case *c, bool device)
+{
+    static char names[MAX_TESTS][96];
+
+    OT_BUG_IF(k >= MAX_TESTS);
+    (void)snprintf(names[k], sizeof names[k], "%s: %s as on the CPU", c->name,
+                   device ? "on a device" : "on the host");
+    tests[k] = (struct CMUnitTest){ names[k], device ? on_a_device : on_the_host, NULL, NULL,
+                                    (void *)(uintptr_t)c };
+}
 
 int main(void)
 {
-    static char names[2 * OT_CUDA_CASES][96];
-    static struct CMUnitTest tests[OWN + 2 * OT_CUDA_CASES] = {
-        cmocka_unit_test(without_a_device_one_line_says_what_is_missing),
-        cmocka_unit_test(a_device_that_is_not_there_is_refused),
-        cmocka_unit_test(auto_falls_back_to_the_cpu),
-        cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
-        cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
-        cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
-        cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
-    };
+    size_t n = 0;
 
-    OT_BUG_IF(ot_cuda_n_cases != OT_CUDA_CASES);
-    for (size_t i = 0; i < OT_CUDA_CASES; i++)
-        for (size_t where = 0; where < 2; where++) {
-            char *name = names[2 * i + where];
-
-            (void)snprintf(name, sizeof names[0], "%s: %s as on the CPU", ot_cuda_cases[i].name,
-                           where ? "on a device" : "on the host");
-            tests[OWN + 2 * i + where] =
-                (struct CMUnitTest){ name, where ? on_a_device : on_the_host, NULL, NULL,
-                                     (void *)(uintptr_t)&ot_cuda_cases[i] };
+    while (tests[n].name)
+        n++;
+    for (size_t i = 0; i < LISTS; i++)
+        for (const struct ot_cuda_case *c = lists[i]; c->name; c++) {
+            add(n++, c, false);
+            add(n++, c, true);
         }
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return _cmocka_run_group_tests("tests", tests, n, open_all, close_all);
 }

@@ -58,7 +58,8 @@ static int top_taken(const struct ot_net *net, const struct ot_node *n, int t, s
 }
 
 /* A top with the name of its bottom is the same memory where nobody's backward needs what it would
- * overwrite; else it is a new version of the blob, and the planner's lifetimes see to the memory. */
+ * overwrite; else it is a new version of the blob, and the planner's lifetimes see to the memory.
+ */
 static bool overwrites(const struct ot_layer_ops *ops, const struct ot_net_blob *in)
 {
     return (ops->flags & OT_LAYER_INPLACE) && !(ops->flags & OT_LAYER_BWD_NEEDS_IN) &&

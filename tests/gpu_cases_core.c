@@ -1,14 +1,14 @@
 /*
- * gpu_cases.c - the one list of cases by which CUDA's kernels are compared with the CPU's.
+ * gpu_cases_core.c - cases by which CUDA's kernels are compared with the CPU's: what a Faster R-CNN
+ * of VGG's kind is made of.
  *
  * Most are layers, since a layer calls its kernels as a net does; some call a kernel alone.
  */
-#include "tests/gpu_cases.h"
-
 #include <math.h>
 
 #include "base/rng.h"
 #include "tests/check.h"
+#include "tests/gpu_cases.h"
 
 /* ---- what layers are given ----------------------------------------------------------------- */
 
@@ -243,7 +243,7 @@ static void raw_update_l1(struct ot_dev *dev, struct ot_cuda_raw *r)
     "bottom: 'i' top: 'o' detection_output_param { " param " } }"
 #define THREE_TOPS "top: 't' top: 'p' top: 'i'"
 
-const struct ot_cuda_case ot_cuda_cases[] = {
+const struct ot_cuda_case ot_cuda_cases_core[] = {
     { .name = "fill", .raw = raw_fill },
     { .name = "copy, reorder", .raw = raw_copy },
     { .name = "axpby", .raw = raw_axpby },
@@ -540,6 +540,5 @@ const struct ot_cuda_case ot_cuda_cases[] = {
       .in = { { 2, { 5, 31 } } },
       .library = true,
       .tol = 1e-5 },
+    { .name = NULL },
 };
-
-const size_t ot_cuda_n_cases = sizeof ot_cuda_cases / sizeof ot_cuda_cases[0];
