@@ -7,6 +7,7 @@
  * alone, each block leaving one partial sum, and one block adds those: the same bits on every run.
  */
 #include "cuda/launch.h"
+#include "cuda/loss_share.h"
 #include "layers/smooth_l1_math.h"
 #include "layers/softmax_loss_math.h"
 
@@ -140,14 +141,6 @@ extern "C" void ot_cuda_softmax_bwd(struct ot_dev *dev, size_t outer, size_t c, 
 
 /* ---- softmax loss -------------------------------------------------------------------------- */
 
-constexpr unsigned PARTS = 1024;
-
-/* A thread's, then a block's, share of the sums. */
-struct share {
-    double sum, valid;
-    unsigned long long bad; /* least (index << 32 | bits of the label); ~0: none */
-};
-
 __device__ static void add_instance(const struct ot_softmax_loss_geom *g, size_t i,
                                     const float *prob, const float *label, const float *weight,
                                     float *inst, struct share *s)
@@ -159,39 +152,14 @@ __device__ static void add_instance(const struct ot_softmax_loss_geom *g, size_t
     if (!ot_label_ignored(g, l)) {
         k = ot_label_class(l, g->c);
         s->valid += 1.0;
-        if (k < 0) {
-            unsigned bits;
-            unsigned long long bad;
-
-            memcpy(&bits, &l, sizeof bits);
-            bad = (unsigned long long)i << 32 | bits;
-            s->bad = bad < s->bad ? bad : s->bad;
-        }
+        if (k < 0)
+            note_bad(i, l, s);
     }
     if (k >= 0)
         loss = ot_instance_loss(prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner]);
     if (inst)
         inst[i] = loss;
     s->sum += (double)(weight ? weight[i] : 1.0f) * (double)loss;
-}
-
-/* Every thread's share into part[blockIdx.x]. */
-__device__ static void leave_share(struct share s, struct share *part)
-{
-    __shared__ unsigned long long bad;
-
-    if (threadIdx.x == 0)
-        bad = ~0ull;
-    __syncthreads();
-    if (s.bad != ~0ull)
-        atomicMin(&bad, s.bad);
-    s.sum = ot_block_sum(s.sum);
-    s.valid = ot_block_sum(s.valid);
-    if (threadIdx.x == 0) {
-        part[blockIdx.x].sum = s.sum;
-        part[blockIdx.x].valid = s.valid;
-        part[blockIdx.x].bad = bad;
-    }
 }
 
 /* Softmax, instance losses and partial sums in one pass over the scores. */
@@ -226,34 +194,6 @@ __global__ static void loss_columns(const __grid_constant__ struct ot_softmax_lo
         add_instance(&g, i, prob, label, weight, inst, &s);
     }
     leave_share(s, part);
-}
-
-__global__ static void loss_total(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                  unsigned parts, const struct share *part,
-                                  struct ot_loss_stats *stats, float *loss)
-{
-    __shared__ struct share all;
-    struct share s = { 0.0, 0.0, ~0ull };
-
-    for (unsigned i = threadIdx.x; i < parts; i += blockDim.x) {
-        s.sum += part[i].sum;
-        s.valid += part[i].valid;
-        s.bad = part[i].bad < s.bad ? part[i].bad : s.bad;
-    }
-    leave_share(s, &all);
-    if (threadIdx.x == 0) {
-        unsigned bits = (unsigned)all.bad;
-        float label = 0.0f;
-
-        if (all.bad != ~0ull)
-            memcpy(&label, &bits, sizeof label);
-        stats->sum = all.sum;
-        stats->valid = all.valid;
-        stats->norm = ot_loss_norm(&g, all.valid);
-        stats->bad = all.bad == ~0ull ? 0 : (int64_t)(all.bad >> 32) + 1;
-        stats->bad_label = (double)label;
-        *loss = (float)(all.sum / stats->norm);
-    }
 }
 
 extern "C" void ot_cuda_softmax_loss_fwd(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,

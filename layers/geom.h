@@ -63,7 +63,24 @@ struct ot_softmax_loss_geom {
     float fixed; /* PRE_FIXED */
 };
 
-/* Filled by softmax_loss_fwd, on the device. */
+/* A loss of one class label an instance: (outer, c, inner) and labels (outer, inner). */
+enum ot_label_loss {
+    OT_HINGE_L1,
+    OT_HINGE_L2,
+    OT_MULTINOMIAL, /* of probabilities */
+    OT_INFOGAIN     /* of probabilities; the gradient is that of the scores before softmax */
+};
+
+/* A loss of two arrays, element by element; sizes are those of a softmax loss with c == 1. */
+enum ot_pair_loss { OT_EUCLIDEAN, OT_SIGMOID_CE };
+
+struct ot_contrastive_geom {
+    size_t rows, cols;
+    float margin;
+    bool legacy; /* max(0, margin - d^2) instead of max(0, margin - d)^2 */
+};
+
+/* Filled by the forward of a loss, on the device. */
 struct ot_loss_stats {
     double sum;   /* of (weighted) instance losses */
     double valid; /* instances that are not ignored */

@@ -1,39 +1,7 @@
 /* softmax_loss_layer.c - axis, normalisation and shapes of the softmax losses. */
 #include "layers/softmax_loss_layer.h"
 
-static enum ot_norm normalisation(const Caffe__LossParameter *p)
-{
-    if (!p)
-        return OT_NORM_VALID;
-    if (!p->has_normalization && p->has_normalize)
-        return p->normalize ? OT_NORM_VALID : OT_NORM_BATCH_SIZE;
-    switch (p->normalization) {
-    case CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__FULL:
-        return OT_NORM_FULL;
-    case CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__BATCH_SIZE:
-        return OT_NORM_BATCH_SIZE;
-    case CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__NONE:
-        return OT_NORM_NONE;
-    case CAFFE__LOSS_PARAMETER__NORMALIZATION_MODE__PRE_FIXED:
-        return OT_NORM_PRE_FIXED;
-    default:
-        return OT_NORM_VALID;
-    }
-}
-
-static int check_like_labels(const struct ot_layer *l, int i, const char *what, struct ot_err *err)
-{
-    const struct ot_softmax_loss_state *s = l->state;
-    const struct ot_shape *shape = &l->in[i]->data.shape;
-    char have[OT_SHAPE_TEXT], scores[OT_SHAPE_TEXT];
-
-    if (ot_count(shape) == s->geom.outer * s->geom.inner)
-        return 0;
-    return ot_fail(err, OT_ESHAPE,
-                   "bottom '%s': wanted %zu %s for scores '%s' of shape %s, got shape %s",
-                   l->in[i]->name, s->geom.outer * s->geom.inner, what, l->in[0]->name,
-                   ot_shape_str(&l->in[0]->data.shape, scores), ot_shape_str(shape, have));
-}
+#include "layers/loss_layer.h"
 
 int ot_softmax_loss_reshape(struct ot_layer *l, struct ot_err *err)
 {
@@ -51,14 +19,14 @@ int ot_softmax_loss_reshape(struct ot_layer *l, struct ot_err *err)
         .inner = ot_count_range(x, axis + 1, x->nd),
         .has_ignore = loss && loss->has_ignore_label,
         .ignore_label = loss ? loss->ignore_label : 0,
-        .norm = normalisation(loss),
+        .norm = ot_loss_norm_of(loss, OT_NORM_VALID),
         .fixed = loss ? loss->pre_fixed_normalizer : 1.0f,
     };
     if (s->geom.c == 0)
         return ot_fail(err, OT_ESHAPE, "bottom '%s': axis %d has no classes, got 0", l->in[0]->name,
                        axis);
-    if ((rc = check_like_labels(l, 1, "labels", err)) ||
-        (l->nin > 2 && (rc = check_like_labels(l, 2, "weights", err))))
+    if ((rc = ot_loss_want(l, 1, s->geom.outer * s->geom.inner, "labels", err)) ||
+        (l->nin > 2 && (rc = ot_loss_want(l, 2, s->geom.outer * s->geom.inner, "weights", err))))
         return rc;
     l->out[0]->data.shape = (struct ot_shape){ 0 };
     if (l->nout > 1)
@@ -94,11 +62,6 @@ void ot_softmax_loss_backward(struct ot_layer *l)
 int ot_softmax_loss_check(struct ot_layer *l, struct ot_err *err)
 {
     const struct ot_softmax_loss_state *s = l->state;
-    struct ot_loss_stats stats;
 
-    l->dev->ops->download(l->dev, &stats, l->ws[1], sizeof stats);
-    if (!stats.bad)
-        return 0;
-    return ot_fail(err, OT_EDATA, "instance %lld: label %g is outside [0, %zu)",
-                   (long long)stats.bad - 1, stats.bad_label, s->geom.c);
+    return ot_loss_report(l, l->ws[1], s->geom.c, err);
 }

@@ -26,6 +26,7 @@ struct ot_cuda_case {
     void (*raw)(struct ot_dev *dev, struct ot_cuda_raw *r);
     float lo, hi; /* of random inputs; both 0: -1, 1 */
     int levels;   /* > 0: multiples of 1 / levels, for ties */
+    int grads;    /* inputs with a gradient, the first ones; 0: one */
     bool library; /* cuDNN or cuBLAS: needs a device */
     bool no_backward;
     bool fused_relu;

@@ -35,6 +35,8 @@ static struct ot_mini *open_case(struct ot_dev *dev, const struct ot_cuda_case *
 
     if (strstr(c->text, "Concat") || strstr(c->text, "Eltwise"))
         spec.no_grad = 0;
+    if (c->grads)
+        spec.no_grad = ~((1u << c->grads) - 1);
     if (strstr(c->text, "SmoothL1"))
         spec.no_grad = ~3u;
     for (int i = 0; i < c->n_in; i++)
