@@ -15,11 +15,6 @@
 
 #include "layers/softmax_loss_math.h"
 
-OT_HD float ot_sigmoid(float x)
-{
-    return 1.0f / (1.0f + expf(-x));
-}
-
 OT_HD double ot_pair_loss_of(enum ot_pair_loss kind, float x, float t)
 {
     const float d = x - t, pos = x >= 0.0f ? x : 0.0f, a = x >= 0.0f ? -x : x;
@@ -32,7 +27,7 @@ OT_HD double ot_pair_loss_of(enum ot_pair_loss kind, float x, float t)
 /* By x; for Euclidean that by t is its negative. */
 OT_HD float ot_pair_loss_grad(enum ot_pair_loss kind, float x, float t)
 {
-    return (kind == OT_EUCLIDEAN ? x : ot_sigmoid(x)) - t;
+    return (kind == OT_EUCLIDEAN ? x : 1.0f / (1.0f + expf(-x))) - t;
 }
 
 /* Caffe's (int)y != 0 without its undefined cases; NaN does not belong together. */
