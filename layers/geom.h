@@ -89,6 +89,22 @@ struct ot_loss_stats {
     double bad_label;
 };
 
+/* Element (i0, i1, ..) of dim goes from x[sum of i xs] to y[sum of i ys]; a stride may be 0. */
+enum { OT_COPY_DIMS = 8 };
+
+struct ot_copy_geom {
+    int nd;
+    size_t dim[OT_COPY_DIMS], xs[OT_COPY_DIMS], ys[OT_COPY_DIMS];
+};
+
+enum ot_reduce_op { OT_REDUCE_SUM, OT_REDUCE_ASUM, OT_REDUCE_SUMSQ };
+
+/* Filled by check_rows, on the device. */
+struct ot_bad_row {
+    int64_t at; /* 1 + place of the first index outside [0, limit); 0: none */
+    double index;
+};
+
 struct ot_roi_pool_geom {
     int n, c, h, w; /* features */
     int rois, ph, pw;

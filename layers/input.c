@@ -9,24 +9,9 @@ static int input_reshape(struct ot_layer *l, struct ot_err *err)
     if (n != 1 && n != (size_t)l->nout)
         return ot_layer_fail(l, err, p, "shape", OT_ECONFIG,
                              "shape: must be given once or once per top (%d), got %zu", l->nout, n);
-    for (int i = 0; i < l->nout; i++) {
-        const Caffe__BlobShape *shape = p->shape[n == 1 ? 0 : i];
-        struct ot_shape *y = &l->out[i]->data.shape;
-        double count = 1;
-
-        if (shape->n_dim > OT_MAX_DIMS)
-            return ot_layer_fail(l, err, shape, "dim", OT_ECONFIG, "dim: at most %d axes, got %zu",
-                                 OT_MAX_DIMS, shape->n_dim);
-        y->nd = (int)shape->n_dim;
-        for (int d = 0; d < y->nd; d++) {
-            count *= (double)shape->dim[d];
-            if (shape->dim[d] < 0 || count > INT32_MAX)
-                return ot_layer_fail(l, err, shape, "dim", OT_ECONFIG,
-                                     "dim: must be >= 0 and the blob at most %d values, got %lld",
-                                     INT32_MAX, (long long)shape->dim[d]);
-            y->dim[d] = (int)shape->dim[d];
-        }
-    }
+    for (int i = 0; i < l->nout; i++)
+        if (ot_layer_shape(l, p->shape[n == 1 ? 0 : i], &l->out[i]->data.shape, err))
+            return err->code;
     return 0;
 }
 

@@ -51,6 +51,26 @@ int ot_layer_axis(const struct ot_layer *l, int axis, int nd, int *canonical, st
     return 0;
 }
 
+int ot_layer_shape(const struct ot_layer *l, const Caffe__BlobShape *from, struct ot_shape *to,
+                   struct ot_err *err)
+{
+    double count = 1;
+
+    if (from->n_dim > OT_MAX_DIMS)
+        return ot_layer_fail(l, err, from, "dim", OT_ECONFIG, "dim: at most %d axes, got %zu",
+                             OT_MAX_DIMS, from->n_dim);
+    to->nd = (int)from->n_dim;
+    for (int d = 0; d < to->nd; d++) {
+        count *= (double)from->dim[d];
+        if (from->dim[d] < 0 || from->dim[d] > INT32_MAX || count > INT32_MAX)
+            return ot_layer_fail(l, err, from, "dim", OT_ECONFIG,
+                                 "dim: must be >= 0 and the blob at most %d values, got %lld",
+                                 INT32_MAX, (long long)from->dim[d]);
+        to->dim[d] = (int)from->dim[d];
+    }
+    return 0;
+}
+
 int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg, const char *field)
 {
     if (msg && l->env->doc)

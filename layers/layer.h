@@ -14,6 +14,10 @@
  *   forward, backward   as often as wanted; allocate nothing
  *   release  frees what hangs on `state` (not state itself)
  *
+ * A layer whose output's size depends on values (OT_LAYER_DYNAMIC: Filter) gives the largest shape
+ * in its first reshape and the last forward's shape in later ones of the same input; forward sets
+ * shape and elems of its plain outputs, and the net reshapes and plans what comes after it.
+ *
  * Gradients: backward OVERWRITES in[i]->grad (fan-out goes through Split, as in Caffe) of every
  * input with in[i]->need_grad, and for parameters follows ot_param_beta(): the first writer of an
  * iteration overwrites, later ones add.  For a loss output the net has set out[i]->grad[0] to the
@@ -113,15 +117,16 @@ struct ot_layer {
 };
 
 enum {
-    OT_LAYER_LOSS = 1u << 0,         /* out[0] has loss weight 1 unless the user says otherwise */
-    OT_LAYER_INPLACE = 1u << 1,      /* in[0] and out[0] may be the same memory */
-    OT_LAYER_DATA = 1u << 2,         /* no inputs; filled by a feed */
-    OT_LAYER_ANY_FORMAT = 1u << 3,   /* runs over physical elements */
-    OT_LAYER_NO_BACKWARD = 1u << 4,  /* never passes a gradient: labels, targets, proposals */
-    OT_LAYER_ALIAS = 1u << 5,        /* every out[i]->data is in[0]'s memory (Reshape, Split) */
-    OT_LAYER_FUSES_RELU = 1u << 6,   /* understands fused_relu */
-    OT_LAYER_BWD_NEEDS_IN = 1u << 7, /* backward reads in[i]->data */
-    OT_LAYER_BWD_NEEDS_OUT = 1u << 8 /* backward reads out[i]->data */
+    OT_LAYER_LOSS = 1u << 0,          /* out[0] has loss weight 1 unless the user says otherwise */
+    OT_LAYER_INPLACE = 1u << 1,       /* in[0] and out[0] may be the same memory */
+    OT_LAYER_DATA = 1u << 2,          /* no inputs; filled by a feed */
+    OT_LAYER_ANY_FORMAT = 1u << 3,    /* runs over physical elements */
+    OT_LAYER_NO_BACKWARD = 1u << 4,   /* never passes a gradient: labels, targets, proposals */
+    OT_LAYER_ALIAS = 1u << 5,         /* every out[i]->data is in[0]'s memory (Reshape, Split) */
+    OT_LAYER_FUSES_RELU = 1u << 6,    /* understands fused_relu */
+    OT_LAYER_BWD_NEEDS_IN = 1u << 7,  /* backward reads in[i]->data */
+    OT_LAYER_BWD_NEEDS_OUT = 1u << 8, /* backward reads out[i]->data */
+    OT_LAYER_DYNAMIC = 1u << 9        /* forward may give outputs fewer items than reshape did */
 };
 
 struct ot_layer_ops {
@@ -148,6 +153,10 @@ int ot_layer_param(struct ot_layer *l, const struct ot_shape *shape,
 
 /* Caffe's axis convention: -1 is the last; error when out of range. */
 int ot_layer_axis(const struct ot_layer *l, int axis, int nd, int *canonical, struct ot_err *err);
+
+/* A shape of the user's: at most OT_MAX_DIMS axes, sizes >= 0, at most INT32_MAX values. */
+int ot_layer_shape(const struct ot_layer *l, const Caffe__BlobShape *from, struct ot_shape *to,
+                   struct ot_err *err);
 
 /* ot_fail() that blames field `field` of message `msg` (e.g. l->conf->pooling_param, "pad"):
  * "net.prototxt:14:5: pad: must be ..." */

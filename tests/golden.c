@@ -251,10 +251,10 @@ static int run_layer(const struct ot_golden *g, const struct options *o, struct 
         give(g, "param", i, "", &m->param[i]);
         give(g, "param", i, "_diff_in", &m->param_grad[i]);
     }
-    for (int i = 0; i < m->nout; i++)
-        give(g, "top", i, "_diff", &m->out_grad[i]);
     if (ot_mini_forward(m, err))
         return err->code;
+    for (int i = 0; i < m->nout; i++) /* only now their size is known for sure */
+        give(g, "top", i, "_diff", &m->out_grad[i]);
     for (int i = 0; i < m->nout; i++)
         compare(g, c, "top", i, "", &m->out[i]);
     compare_loss(g, c, m);

@@ -381,6 +381,20 @@ static void poison(struct ot_mini *m, const struct ot_tensor *t)
     m->layer.dev->k->reorder(m->layer.dev, &plain, t);
 }
 
+/* What a layer of OT_LAYER_DYNAMIC has just made of its outputs. */
+static int follow_outputs(struct ot_mini *m, struct ot_err *err)
+{
+    struct ot_layer *l = &m->layer;
+
+    for (int i = 0; i < m->nout && (l->ops->flags & OT_LAYER_DYNAMIC); i++) {
+        follow(l->out[i]);
+        if (array_for(&m->out[i], &l->out[i]->data.shape, err) ||
+            array_for(&m->out_grad[i], &l->out[i]->data.shape, err))
+            return err->code;
+    }
+    return 0;
+}
+
 int ot_mini_forward(struct ot_mini *m, struct ot_err *err)
 {
     struct ot_layer *l = &m->layer;
@@ -397,6 +411,8 @@ int ot_mini_forward(struct ot_mini *m, struct ot_err *err)
         (void)ot_err_at(err, l->loc);
         return ot_err_wrap(err, "layer '%s'", l->name);
     }
+    if (follow_outputs(m, err))
+        return err->code;
     for (int i = 0; i < m->nout; i++)
         get(m, &l->out[i]->data, &m->out[i]);
     return 0;

@@ -90,9 +90,11 @@ static void run_layer(struct ot_dev *dev, const struct ot_cuda_case *c)
                 same(c, "gradient of input", i, a->in_grad[i].v, b->in_grad[i].v, a->in_grad[i].n);
                 compared += a->in_grad[i].n;
             }
-        for (int i = 0; i < a->nparam; i++)
+        for (int i = 0; i < a->nparam; i++) {
             same(c, "gradient of parameter", i, a->param_grad[i].v, b->param_grad[i].v,
                  a->param_grad[i].n);
+            compared += a->param_grad[i].n;
+        }
     }
     assert_true(c->no_backward || compared > 0);
     ot_mini_close(a);
