@@ -190,6 +190,7 @@ static int set_up(struct ot_net *net, int i, struct ot_err *err)
     struct ot_node *n = &net->node[i];
     struct ot_layer *l = &n->l;
 
+    net->dynamic = net->dynamic || (l->ops->flags & OT_LAYER_DYNAMIC);
     l->env = &net->env;
     l->dev = net->env.dev;
     l->stream = stream_of(l->name);

@@ -6,7 +6,8 @@
  * inside the net, by layer name with conf.share) and decides who needs a gradient.
  * ot_net_plan() lets layers choose formats, places every tensor in one arena by its lifetime and
  * allocates.  After that nothing is allocated until a data layer's shape changes, when the net
- * is planned anew (the arena only grows).
+ * is planned anew (the arena only grows); a layer whose output's size depends on values (Filter)
+ * has this done for what follows it, in the middle of a forward pass.
  *
  * Ownership: the net owns layers, blobs, parameters and memory; it borrows device, message,
  *            document, door and `share`, which must outlive it.
@@ -53,7 +54,8 @@ struct ot_net_blob {
     bool zero_grad;            /* nobody writes its gradient, but its producer reads it */
     bool read_back;            /* a backward of those who wrote it reads its data */
     float loss_weight;
-    int data_item, grad_item; /* in the plan; -1: none */
+    int data_item, grad_item;    /* in the plan; -1: none */
+    size_t data_peak, grad_peak; /* largest sizes planned, in a dynamic net */
 };
 
 struct ot_node { /* a layer and what only the net knows of it */
@@ -66,6 +68,7 @@ struct ot_node { /* a layer and what only the net knows of it */
     bool backward;       /* takes part in backward */
     bool skip_forward;   /* fused into its producer */
     int ws_item[OT_MAX_WS];
+    size_t ws_peak[OT_MAX_WS];
     double fwd_s, bwd_s; /* time spent, when timing is on */
 };
 
@@ -95,7 +98,9 @@ struct ot_net {
     size_t memory_bytes, scratch_bytes, unshared_bytes; /* unshared: without lifetimes */
     size_t param_bytes;
     bool planned, timing;
-    float *fold; /* owned: to add a sharer's gradient of another format */
+    bool dynamic; /* a layer's output depends on values: places are kept at their largest size */
+    const struct ot_plan_before *before; /* while it is planned anew during forward */
+    float *fold;                         /* owned: to add a sharer's gradient of another format */
     size_t fold_elems;
     uint64_t param_version; /* bumped when values change; sharers refresh by it */
     uint64_t seen_version;
@@ -148,6 +153,19 @@ struct ot_plan_item {
     float **slot;    /* where the address goes */
     void **slot_ws;
 };
+
+/* What must survive a plan made during forward. */
+struct ot_plan_before {
+    const struct ot_plan_item *item;
+    size_t nitem;
+    int step; /* values of steps up to this one are in use */
+};
+
+/* After node i (OT_LAYER_DYNAMIC) gave its outputs another size: reshapes what follows and plans
+ * anew; values computed so far stay. */
+int ot_net_follow(struct ot_net *net, int i, struct ot_err *err); /* net_dynamic.c */
+/* Memory of `need` bytes for the items just placed, with the values of net->before. */
+int ot_net_resettle(struct ot_net *net, size_t need, struct ot_err *err);
 
 int ot_net_wire(struct ot_net *net, struct ot_err *err);      /* net_wire.c: layers and names */
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err); /* adds layer and place */

@@ -33,7 +33,12 @@ static struct ot_net_blob *converted(struct ot_net *net, size_t *used, int i, in
         net->conv[net->nconv++].to = to;
     }
     to = net->conv[*used].to;
-    *to = (struct ot_net_blob){ .b = from->b, .producer = i, .now = to, .keep = from->keep };
+    *to = (struct ot_net_blob){ .b = from->b,
+                                .producer = i,
+                                .now = to,
+                                .keep = from->keep,
+                                .data_peak = to->data_peak,
+                                .grad_peak = to->grad_peak };
     to->data_item = to->grad_item = -1;
     net->conv[*used] = (struct ot_conversion){ .node = i, .in = b, .from = from, .to = to };
     ++*used;
@@ -233,6 +238,15 @@ static int new_item(struct ot_net *net, size_t bytes, float **slot, void **slot_
     return (int)net->nitem++;
 }
 
+/* In a dynamic net a place stays as large as it ever was, so that it stays where it is. */
+static size_t room(const struct ot_net *net, size_t bytes, size_t *peak)
+{
+    if (!net->dynamic)
+        return bytes;
+    *peak = bytes > *peak ? bytes : *peak;
+    return *peak;
+}
+
 static void touch(struct ot_net *net, int item, int step)
 {
     struct ot_plan_item *it = &net->item[item];
@@ -258,7 +272,8 @@ static int touch_data(struct ot_net *net, struct ot_blob *blob, int step, struct
     struct ot_net_blob *b = root(net_blob(blob));
 
     if (b->data_item < 0)
-        b->data_item = new_item(net, b->b.data.elems * sizeof(float), &b->b.data.data, NULL, err);
+        b->data_item = new_item(net, room(net, b->b.data.elems * sizeof(float), &b->data_peak),
+                                &b->b.data.data, NULL, err);
     if (b->data_item < 0)
         return err->code;
     touch(net, b->data_item, step);
@@ -275,7 +290,8 @@ static int touch_grad(struct ot_net *net, struct ot_blob *blob, int step, struct
     struct ot_net_blob *b = net_blob(blob);
 
     if (b->grad_item < 0)
-        b->grad_item = new_item(net, b->b.data.elems * sizeof(float), &b->b.grad.data, NULL, err);
+        b->grad_item = new_item(net, room(net, b->b.data.elems * sizeof(float), &b->grad_peak),
+                                &b->b.grad.data, NULL, err);
     if (b->grad_item < 0)
         return err->code;
     touch(net, b->grad_item, step);
@@ -341,7 +357,8 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
         l->ws[k] = NULL;
         if (!l->ws_bytes[k])
             continue;
-        n->ws_item[k] = new_item(net, l->ws_bytes[k], NULL, &l->ws[k], err);
+        n->ws_item[k] = new_item(net, room(net, l->ws_bytes[k], &n->ws_peak[k]), NULL, &l->ws[k],
+                                 err);
         if (n->ws_item[k] < 0)
             return err->code;
         touch(net, n->ws_item[k], i);
@@ -427,6 +444,8 @@ static int place(struct ot_net *net, struct ot_err *err)
             need = order[k]->offset + order[k]->bytes;
     }
     ot_free(order);
+    if (net->before)
+        return ot_net_resettle(net, need, err);
     if (need > net->memory_bytes) {
         struct ot_dev *dev = net->env.dev;
 

@@ -128,6 +128,33 @@ static void forward_node(struct ot_net *net, struct ot_node *n)
                              n->l.out[t]->data.data);
 }
 
+static bool shapes_changed(const struct ot_node *n, const struct ot_shape before[OT_MAX_IO])
+{
+    for (int t = 0; t < n->l.nout; t++)
+        if (!ot_shape_eq(&before[t], &n->l.out[t]->data.shape))
+            return true;
+    return false;
+}
+
+/* A layer that decides on the size of its outputs; *c: the next conversion, in the plan to be. */
+static int forward_dynamic(struct ot_net *net, int i, size_t *c, struct ot_err *err)
+{
+    struct ot_node *n = &net->node[i];
+    struct ot_shape before[OT_MAX_IO];
+
+    for (int t = 0; t < n->l.nout; t++)
+        before[t] = n->l.out[t]->data.shape;
+    forward_node(net, n);
+    if (net->env.dev->latch.code != OT_OK || !shapes_changed(n, before))
+        return 0;
+    if (ot_net_follow(net, i, err) < 0)
+        return err->code;
+    refresh_sharers(net);
+    for (*c = 0; *c < net->nconv && net->conv[*c].node <= i;)
+        ++*c;
+    return 0;
+}
+
 static int sum_losses(struct ot_net *net, double *loss, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
@@ -164,7 +191,10 @@ int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
         double t0 = net->timing ? ot_now_s() : 0;
 
         convert_inputs(net, i, &c);
-        forward_node(net, n);
+        if (!(n->l.ops->flags & OT_LAYER_DYNAMIC))
+            forward_node(net, n);
+        else if (forward_dynamic(net, i, &c, err) < 0)
+            return err->code;
         if (net->timing) {
             dev->ops->sync(dev);
             n->fwd_s += ot_now_s() - t0;
