@@ -149,11 +149,24 @@ int ot_doc_mark(struct ot_doc *doc, const ProtobufCMessage *msg, const ProtobufC
     return 0;
 }
 
+int ot_field_name_len(const ProtobufCFieldDescriptor *f)
+{
+    size_t n = strlen(f->name);
+
+    return (int)(n > 1 && f->name[n - 1] == '_' ? n - 1 : n);
+}
+
+static bool has_name(const ProtobufCFieldDescriptor *f, const char *name)
+{
+    size_t n = (size_t)ot_field_name_len(f);
+
+    return strcmp(f->name, name) == 0 || (strncmp(f->name, name, n) == 0 && !name[n]);
+}
+
 const struct ot_spot *ot_place_find(const struct ot_place *pl, const char *field, size_t index)
 {
     for (size_t i = 0; i < pl->n; i++)
-        if (pl->spots[i].index == index &&
-            strcmp(pl->type->fields[pl->spots[i].field].name, field) == 0)
+        if (pl->spots[i].index == index && has_name(&pl->type->fields[pl->spots[i].field], field))
             return &pl->spots[i];
     return NULL;
 }
@@ -274,17 +287,78 @@ int ot_field_put(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCField
     return 0;
 }
 
+static void reset(ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f)
+{
+    const size_t none = 0;
+    const protobuf_c_boolean no = 0;
+
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        /* A smaller count never promises more room than there is (is_full). */
+        memcpy(at(msg, f->quantifier_offset), &none, sizeof none);
+        return;
+    }
+    if (f->type == PROTOBUF_C_TYPE_STRING || f->type == PROTOBUF_C_TYPE_MESSAGE) {
+        memcpy(at(msg, f->offset), &f->default_value, sizeof f->default_value);
+        return;
+    }
+    if (f->default_value)
+        memcpy(at(msg, f->offset), f->default_value, ot_field_size(f));
+    else
+        memset(at(msg, f->offset), 0, ot_field_size(f));
+    if (f->label == PROTOBUF_C_LABEL_OPTIONAL)
+        memcpy(at(msg, f->quantifier_offset), &no, sizeof no);
+}
+
 void ot_field_clear(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f)
 {
     struct ot_place *pl = ot_doc_place(doc, msg);
-    const size_t none = 0;
     size_t kept = 0;
 
-    if (f->label == PROTOBUF_C_LABEL_REPEATED)
-        memcpy(at(msg, f->quantifier_offset), &none, sizeof none);
-    /* A smaller count never promises more room than there is (is_full). */
+    reset(msg, f);
     for (size_t i = 0; i < pl->n; i++)
         if (pl->spots[i].field != (uint32_t)(f - pl->type->fields))
             pl->spots[kept++] = pl->spots[i];
     pl->n = kept;
+}
+
+const ProtobufCFieldDescriptor *ot_field_named(const ProtobufCMessage *msg, const char *name)
+{
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
+        msg->descriptor, name);
+
+    OT_BUG_IF(!f);
+    return f;
+}
+
+int ot_field_add(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
+                 const union ot_value *v, struct ot_loc loc, struct ot_err *err)
+{
+    size_t index = f->label == PROTOBUF_C_LABEL_REPEATED ? ot_field_count(msg, f) : 0;
+
+    if (ot_doc_mark(doc, msg, f, index, loc, err) < 0)
+        return err->code;
+    return ot_field_put(doc, msg, f, index, v, err);
+}
+
+int ot_field_move(struct ot_doc *doc, ProtobufCMessage *from, const ProtobufCFieldDescriptor *f,
+                  ProtobufCMessage *to, const ProtobufCFieldDescriptor *g, struct ot_err *err)
+{
+    const struct ot_place *pl = ot_doc_place(doc, from);
+    uint32_t field = (uint32_t)(f - pl->type->fields);
+    size_t n = ot_field_count(from, f), k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        union ot_value v = ot_field_get(from, f, i);
+        struct ot_loc loc = pl->loc;
+
+        for (; k < pl->n; k++) /* spots are in the order of the values: one pass for all */
+            if (pl->spots[k].field == field && pl->spots[k].index == i) {
+                loc = pl->spots[k].loc;
+                break;
+            }
+        if (ot_field_add(doc, to, g, &v, loc, err) < 0)
+            return err->code;
+    }
+    ot_field_clear(doc, from, f);
+    return 0;
 }

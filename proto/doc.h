@@ -68,9 +68,11 @@ struct ot_place *ot_doc_place(const struct ot_doc *doc, const void *msg);
 /* Records where value `index` of a field stands, in place of an older record. */
 int ot_doc_mark(struct ot_doc *doc, const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
                 size_t index, struct ot_loc loc, struct ot_err *err);
-/* The record of a field's value, or NULL. */
+/* The record of a field's value, or NULL; the field by its name in text or in C. */
 const struct ot_spot *ot_place_find(const struct ot_place *pl, const char *field, size_t index);
 
+/* Length of the field's name in text: without the `_` that only C needs (layer_params.proto). */
+int ot_field_name_len(const ProtobufCFieldDescriptor *f);
 size_t ot_field_size(const ProtobufCFieldDescriptor *f); /* bytes of one value */
 /* How many values are there: 0 or 1, or the count of a repeated field. */
 size_t ot_field_count(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f);
@@ -79,6 +81,17 @@ union ot_value ot_field_get(const ProtobufCMessage *msg, const ProtobufCFieldDes
 /* Stores a value: appends when index is the count of a repeated field, replaces else. */
 int ot_field_put(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
                  size_t index, const union ot_value *v, struct ot_err *err);
+/* As if it had never been written: its default again, and no place. */
 void ot_field_clear(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f);
+
+/* The field of that name in C, which must be there. */
+const ProtobufCFieldDescriptor *ot_field_named(const ProtobufCMessage *msg, const char *name);
+/* One value and its place: appends to a repeated field, replaces else. */
+int ot_field_add(struct ot_doc *doc, ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f,
+                 const union ot_value *v, struct ot_loc loc, struct ot_err *err);
+/* All values with their places go from one field to another of the same type of value, as
+ * ot_field_add() puts them; the source is cleared. */
+int ot_field_move(struct ot_doc *doc, ProtobufCMessage *from, const ProtobufCFieldDescriptor *f,
+                  ProtobufCMessage *to, const ProtobufCFieldDescriptor *g, struct ot_err *err);
 
 #endif

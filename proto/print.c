@@ -105,14 +105,6 @@ static void put_scalar(struct ot_str *out, const ProtobufCFieldDescriptor *f, un
 
 static void print(const ProtobufCMessage *msg, int indent, struct ot_str *out);
 
-/* Without the `_` that only C needs (proto/layer_params.proto). */
-static int text_name_length(const char *name)
-{
-    size_t n = strlen(name);
-
-    return (int)(n > 1 && name[n - 1] == '_' ? n - 1 : n);
-}
-
 static void print_field(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *f, int indent,
                         struct ot_str *out)
 {
@@ -121,7 +113,7 @@ static void print_field(const ProtobufCMessage *msg, const ProtobufCFieldDescrip
     for (size_t i = 0; i < n; i++) {
         union ot_value v = ot_field_get(msg, f, i);
 
-        ot_str_printf(out, "%*s%.*s", indent, "", text_name_length(f->name), f->name);
+        ot_str_printf(out, "%*s%.*s", indent, "", ot_field_name_len(f), f->name);
         if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
             ot_str_puts(out, " {\n");
             print(v.msg, indent + 2, out);

@@ -62,8 +62,8 @@ static int mismatch(const struct ot_parser *ps, const ProtobufCFieldDescriptor *
     char want[384], show[OT_TOK_SHOW];
 
     expected(f, want, sizeof want);
-    return ot_fail_at(err, loc, OT_EPARSE, "field \"%s\" %s, got %s%s", f->name, want,
-                      minus ? "-" : "", ot_tok_show(&ps->lx.tok, show));
+    return ot_fail_at(err, loc, OT_EPARSE, "field \"%.*s\" %s, got %s%s", ot_field_name_len(f),
+                      f->name, want, minus ? "-" : "", ot_tok_show(&ps->lx.tok, show));
 }
 
 static bool tok_eq(const struct ot_tok *t, const char *word)

@@ -37,8 +37,8 @@ static int read_step(const char **p, const ProtobufCMessage *msg, struct ot_loc 
             (q[2 + digits] && q[2 + digits] != '.'))
             return ot_fail_at(err, loc, OT_EPARSE, "expected an index [number], got \"%s\"", q);
         if (s->f->label != PROTOBUF_C_LABEL_REPEATED)
-            return ot_fail_at(err, loc, OT_EPARSE, "field \"%s\" is not repeated, got index %s",
-                              s->f->name, q);
+            return ot_fail_at(err, loc, OT_EPARSE, "field \"%.*s\" is not repeated, got index %s",
+                              ot_field_name_len(s->f), s->f->name, q);
         s->has_index = true;
         s->index = (size_t)strtoul(q + 1, NULL, 10);
         if (s->index > count)
@@ -61,9 +61,9 @@ static ProtobufCMessage *enter(struct ot_doc *doc, ProtobufCMessage *msg, const 
 
     if (s->f->type != PROTOBUF_C_TYPE_MESSAGE) {
         (void)ot_fail_at(err, loc, OT_EPARSE,
-                         "field \"%s\" of \"%s\" has no fields of its own, got "
+                         "field \"%.*s\" of \"%s\" has no fields of its own, got "
                          "a longer path",
-                         s->f->name, msg->descriptor->name);
+                         ot_field_name_len(s->f), s->f->name, msg->descriptor->name);
         return NULL;
     }
     if (s->f->label == PROTOBUF_C_LABEL_REPEATED && !s->has_index) {

@@ -11,23 +11,29 @@
 #include "base/mem.h"
 #include "proto/parse.h"
 
-/* How many edits a typo may be away and still be the same word. */
-static int near_enough(size_t n)
+/* How many edits a typo may be away and still be the same word; that half of a layer's fields end
+ * with _param makes none of them nearer. */
+static int near_enough(const char *name)
 {
+    size_t n = strlen(name);
+
+    if (n > 6 && !strcmp(name + n - 6, "_param"))
+        n -= 6;
     return n < 5 ? 1 : n < 12 ? 2 : 3;
 }
 
-static const char *nearest(const ProtobufCMessageDescriptor *type, const char *name)
+static const ProtobufCFieldDescriptor *nearest(const ProtobufCMessageDescriptor *type,
+                                               const char *name)
 {
-    int best = near_enough(strlen(name)) + 1;
-    const char *found = NULL;
+    int best = near_enough(name) + 1;
+    const ProtobufCFieldDescriptor *found = NULL;
 
     for (unsigned i = 0; i < type->n_fields; i++) {
         int d = ot_edit_distance(name, type->fields[i].name);
 
         if (d < best) {
             best = d;
-            found = type->fields[i].name;
+            found = &type->fields[i];
         }
     }
     return found;
@@ -37,8 +43,7 @@ const ProtobufCFieldDescriptor *ot_find_field(const ProtobufCMessageDescriptor *
                                               const char *name, size_t n, struct ot_loc loc,
                                               bool *alias, struct ot_err *err)
 {
-    const ProtobufCFieldDescriptor *f = NULL;
-    const char *guess;
+    const ProtobufCFieldDescriptor *f = NULL, *guess;
     char key[64];
 
     if (n < sizeof key) {
@@ -56,9 +61,10 @@ const ProtobufCFieldDescriptor *ot_find_field(const ProtobufCMessageDescriptor *
     if (f)
         return f;
     guess = n < sizeof key ? nearest(type, key) : NULL;
-    (void)ot_fail_at(err, loc, OT_EPARSE, "message type \"%s\" has no field named \"%.*s\"%s%s%s",
+    (void)ot_fail_at(err, loc, OT_EPARSE, "message type \"%s\" has no field named \"%.*s\"%s%.*s%s",
                      type->name, (int)(n < 80 ? n : 80), name, guess ? "; did you mean \"" : "",
-                     guess ? guess : "", guess ? "\"?" : "");
+                     guess ? ot_field_name_len(guess) : 0, guess ? guess->name : "",
+                     guess ? "\"?" : "");
     return NULL;
 }
 
@@ -131,7 +137,8 @@ int ot_parse_value(struct ot_parser *ps, ProtobufCMessage *msg, const ProtobufCF
     if (!ot_tok_is(&ps->lx.tok, '['))
         return parse_one(ps, msg, f, alias, index, loc, err);
     if (f->label != PROTOBUF_C_LABEL_REPEATED)
-        return ot_fail_at(err, loc, OT_EPARSE, "field \"%s\" takes one value, got a list", f->name);
+        return ot_fail_at(err, loc, OT_EPARSE, "field \"%.*s\" takes one value, got a list",
+                          ot_field_name_len(f), f->name);
     if (ot_lex_next(&ps->lx, err) < 0)
         return err->code;
     if (ot_tok_is(&ps->lx.tok, ']'))
@@ -187,7 +194,8 @@ static int parse_field(struct ot_parser *ps, ProtobufCMessage *msg, struct ot_er
     if (!colon && f->type != PROTOBUF_C_TYPE_MESSAGE) {
         char want[128];
 
-        (void)snprintf(want, sizeof want, "':' after field \"%s\"", f->name);
+        (void)snprintf(want, sizeof want, "':' after field \"%.*s\"", ot_field_name_len(f),
+                       f->name);
         return unexpected(ps, want, err);
     }
     if (ot_parse_value(ps, msg, f, alias, f->label == PROTOBUF_C_LABEL_REPEATED ? count : 0,

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "proto/upgrade.h"
 #include "tests/check.h"
 
 static struct ot_dev *dev;
@@ -29,14 +30,18 @@ struct ot_dev *ot_kit_dev(void)
 struct ot_kit ot_kit_try(const char *text, struct ot_net_conf conf, struct ot_err *err)
 {
     struct ot_kit k = { 0 };
+    Caffe__NetParameter *param;
 
     k.doc = ot_text_parse(&caffe__net_parameter__descriptor, "net.prototxt", text, strlen(text),
                           err);
     if (!k.doc)
         return k;
+    param = (Caffe__NetParameter *)(void *)ot_doc_root(k.doc);
+    if (ot_upgrade_net(k.doc, param, err) < 0)
+        return k;
     conf.dev = ot_kit_dev();
     conf.doc = k.doc;
-    conf.param = (const Caffe__NetParameter *)(const void *)ot_doc_root(k.doc);
+    conf.param = param;
     conf.seed = conf.seed ? conf.seed : 5;
     k.net = ot_net_new(&conf, err);
     if (k.net && ot_net_plan(k.net, err) < 0) {

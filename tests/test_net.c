@@ -223,22 +223,20 @@ static void parameters_of_one_name_are_one_parameter(void **state)
     ot_kit_close(&k);
 }
 
-/* d loss / d w of a shared w, numerically. */
-static void the_gradient_of_a_shared_parameter_is_the_sum(void **state)
+/* d loss / d w of the first parameter, numerically. */
+static void check_gradient(const char *text)
 {
-    static const char text[] = DATA(3, 5) LABEL(3) IP("a", "data", 5, "param { name: 'w' }")
-        IP("b", "a", 5, "param { name: 'w' }") LOSS("loss", "b");
     struct ot_kit k = ot_kit_open(text, plain);
     struct ot_err err = OT_ERR_INIT;
     float *w, *g;
+    size_t n;
 
-    (void)state;
     ot_kit_fill(&k, 1, 4);
     (void)ot_kit_forward(&k);
     ot_kit_backward(&k);
-    w = ot_kit_param(k.net, k.net->learn[0], OT_PARAM_DATA, NULL);
+    w = ot_kit_param(k.net, k.net->learn[0], OT_PARAM_DATA, &n);
     g = ot_kit_param(k.net, k.net->learn[0], OT_PARAM_GRAD, NULL);
-    for (int i = 0; i < 25; i += 6) {
+    for (size_t i = 0; i < n; i += n / 5 + 1) {
         float was = w[i];
         double up, down;
 
@@ -253,6 +251,63 @@ static void the_gradient_of_a_shared_parameter_is_the_sum(void **state)
     }
     ot_free(w);
     ot_free(g);
+    ot_kit_close(&k);
+}
+
+static void the_gradient_of_a_shared_parameter_is_the_sum(void **state)
+{
+    (void)state;
+    check_gradient(DATA(3, 5) LABEL(3) IP("a", "data", 5, "param { name: 'w' }")
+                       IP("b", "a", 5, "param { name: 'w' }") LOSS("loss", "b"));
+}
+
+/* A 3x3 convolution of a 3x3 image and an inner product of its 27 values: 16x3x3x3 and 16x27. */
+#define IMAGE                                         \
+    "layer { name: 'data' type: 'Input' top: 'data' " \
+    "input_param { shape { dim: 3 dim: 3 dim: 3 dim: 3 } } }" LABEL(3)
+#define PERMISSIVE "param { name: 'w' share_mode: PERMISSIVE } "
+#define CONV                                                                              \
+    "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c' " PERMISSIVE           \
+    "convolution_param { num_output: 16 kernel_size: 3 weight_filler { type: 'xavier' } " \
+    "bias_filler { value: 0.1 } } }"
+
+static void permissive_sharers_have_the_same_values_in_another_shape(void **state)
+{
+    static const char *const text[] = { IMAGE CONV IP("i", "data", 16, PERMISSIVE) LOSS("lc", "c")
+                                            LOSS("li", "i"),
+                                        IMAGE IP("i", "data", 16, PERMISSIVE) CONV LOSS("lc", "c")
+                                            LOSS("li", "i") };
+
+    (void)state;
+    for (int t = 0; t < 2; t++) {
+        struct ot_kit k = ot_kit_open(text[t], (struct ot_net_conf){ .keep_all = true });
+        float *c, *i;
+        size_t n;
+
+        assert_int_equal(k.net->nlearn, 3); /* w, and a bias each */
+        ot_kit_fill(&k, 1, 4);
+        (void)ot_kit_forward(&k);
+        c = ot_kit_blob(k.net, "c", &n);
+        i = ot_kit_blob(k.net, "i", NULL);
+        for (size_t j = 0; j < n; j++)
+            assert_near(c[j], i[j], 1e-5);
+        ot_free(c);
+        ot_free(i);
+        ot_kit_close(&k);
+        check_gradient(text[t]);
+    }
+}
+
+static void permissive_sharers_need_as_many_values(void **state)
+{
+    static const char text[] = DATA(3, 5) IP("a", "data", 4, PERMISSIVE)
+        IP("b", "a", 6, PERMISSIVE);
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_kit k = ot_kit_try(text, plain, &err);
+
+    (void)state;
+    assert_null(k.net);
+    assert_error(&err, OT_ESHAPE, "parameter 0 is 6x4 but the one it shares with layer 'a' is 4x5");
     ot_kit_close(&k);
 }
 
@@ -500,6 +555,8 @@ int main(void)
         cmocka_unit_test(a_split_sums_the_gradients_of_its_ways),
         cmocka_unit_test(parameters_of_one_name_are_one_parameter),
         cmocka_unit_test(the_gradient_of_a_shared_parameter_is_the_sum),
+        cmocka_unit_test(permissive_sharers_have_the_same_values_in_another_shape),
+        cmocka_unit_test(permissive_sharers_need_as_many_values),
         cmocka_unit_test(sharers_of_another_shape_are_refused_with_both_shapes),
         cmocka_unit_test(a_test_net_sees_the_weights_that_training_changes),
         cmocka_unit_test(backward_goes_where_a_parameter_learns_and_a_loss_reaches),

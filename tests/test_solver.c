@@ -267,7 +267,6 @@ static void what_a_policy_needs_is_asked_for(void **state)
         { "base_lr: 1 lr_policy: 'poly'", "\"poly\" needs power" },
         { "base_lr: 1 lr_policy: 'multistep' stepvalue: 3", "\"multistep\" needs gamma" },
         { "base_lr: 1 lr_policy: 'fixed' type: 'Adam'", "only \"SGD\" is supported, got \"Adam\"" },
-        { "base_lr: 1 lr_policy: 'fixed' solver_type: ADAM", "solver_type: only SGD" },
         { "base_lr: 1 lr_policy: 'fixed' regularization_type: 'L3'", "got \"L3\"" },
     };
 

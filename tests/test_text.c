@@ -116,9 +116,9 @@ static const struct bad bad[] = {
     { NET, "\nnme: 'x'",
       "f:2:1: message type \"caffe.NetParameter\" has no field named \"nme\"; "
       "did you mean \"name\"?" },
-    { LAYER, "lrn_param { }", "has no field named \"lrn_param\"" },
-    { LAYER, "python_param { module: 'x' }", "has no field named \"python_param\"" },
-    { LAYER, "batch_norm_param { }", "has no field named \"batch_norm_param\"" },
+    { LAYER, "batchnorm_param { }",
+      "has no field named \"batchnorm_param\"; did you mean \"batch_norm_param\"?" },
+    { LAYER, "lrnn_param { }", "has no field named \"lrnn_param\"; did you mean \"lrn_param\"?" },
     { LAYER, "pooling_param { pool: MAXX }",
       "f:1:17: field \"pool\" (enum PoolMethod) must be one of MAX, AVE, STOCHASTIC, got MAXX" },
     { LAYER, "pooling_param { pool: 3 }", "must be one of MAX, AVE, STOCHASTIC, got 3" },
@@ -186,6 +186,12 @@ static const struct bad bad[] = {
     { NET, "name: 'x' @", "f:1:11: unexpected byte, got 0x40" },
     { NET, "name = 'x'", "unexpected byte, got 0x3d" },
     { NET, "\tname: x", "f:1:2: " },
+    { LAYER, "exp_param { base: 'e' }",
+      "f:1:13: field \"base\" (float) must be a number in its range, got 'e'" },
+    { LAYER, "exp_param { base 2 }", "expected ':' after field \"base\", got 2" },
+    { LAYER, "log_param { base: [2] }", "field \"base\" takes one value, got a list" },
+    { LAYER, "log_param { base: 2 base: 3 }", "field \"base\" is given twice" },
+    { LAYER, "log_param { basis: 2 }", "no field named \"basis\"; did you mean \"base\"?" },
 };
 
 static void what_is_wrong_is_named_at_its_place_with_the_value(void **state)
@@ -202,12 +208,15 @@ static void what_is_wrong_is_named_at_its_place_with_the_value(void **state)
 
 static void a_far_name_gets_no_suggestion(void **state)
 {
+    static const char *const name[] = { "warp_ctc_param {}", "crf_param {}", "x: 1" };
     struct ot_err err = OT_ERR_INIT;
     char line[1200];
 
     (void)state;
-    assert_null(ot_text_parse(LAYER, "f", "lrn_param {}", 12, &err));
-    assert_null(strstr(ot_err_str(&err, line, sizeof line), "did you mean"));
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        assert_null(ot_text_parse(LAYER, "f", name[i], strlen(name[i]), &err));
+        assert_null(strstr(ot_err_str(&err, line, sizeof line), "did you mean"));
+    }
 }
 
 static void fields_fill_the_generated_structs(void **state)
@@ -278,6 +287,23 @@ static void every_field_remembers_its_place(void **state)
     ot_doc_free(doc);
 }
 
+/* `base_` in the struct */
+static void a_name_that_c_cannot_have_is_written_without_its_underscore(void **state)
+{
+    struct ot_doc *doc = parse(LAYER, "exp_param {\n base: 2 }\nlog_param { base: 4 }");
+    const Caffe__LayerParameter *l = (const Caffe__LayerParameter *)ot_doc_root(doc);
+    char *text = printed(doc);
+
+    (void)state;
+    assert_true(l->exp_param->base_ == 2 && l->log_param->base_ == 4);
+    check_loc(doc, l->exp_param, "base", 0, 2, 2);
+    check_loc(doc, l->exp_param, "base_", 0, 2, 2);
+    check_loc(doc, l->exp_param, "bas", 0, 1, 1); /* no such field: the message's own */
+    assert_string_equal(text, "exp_param {\n  base: 2\n}\nlog_param {\n  base: 4\n}\n");
+    ot_free(text);
+    ot_doc_free(doc);
+}
+
 struct set {
     const char *path, *value;
     const char *result; /* printed document, or part of the error */
@@ -304,6 +330,13 @@ static const struct set sets[] = {
       true },
     { "weights", "a,b", "test_iter: 1\ntest_iter: 2\nbase_lr: 0.1\nweights: \"a,b\"\n", true },
     { "weights[0]", "[x]", "test_iter: 1\ntest_iter: 2\nbase_lr: 0.1\nweights: \"[x]\"\n", true },
+    { "net_param.layer[0].exp_param.base", "2",
+      "net_param {\n  layer {\n    exp_param {\n      base: 2\n    }\n  }\n}\n"
+      "test_iter: 1\ntest_iter: 2\nbase_lr: 0.1\n",
+      true },
+    { "net_param.layer[0].exp_param.base", "two", "field \"base\" (float) must be", false },
+    { "net_param.layer[0].exp_param.base[0]", "2", "field \"base\" is not repeated", false },
+    { "net_param.layer[0].exp_param.base.x", "2", "field \"base\" of \"caffe.ExpPar", false },
     { "mining.quantil", "1",
       "--set mining.quantil=1: message type \"caffe.MiningParameter\" has no field named "
       "\"quantil\"; did you mean \"quantile\"?",
@@ -613,6 +646,7 @@ int main(void)
         cmocka_unit_test(fields_fill_the_generated_structs),
         cmocka_unit_test(string_defaults_stand_until_written),
         cmocka_unit_test(every_field_remembers_its_place),
+        cmocka_unit_test(a_name_that_c_cannot_have_is_written_without_its_underscore),
         cmocka_unit_test(set_edits_one_field_by_path),
         cmocka_unit_test(set_moves_the_place_of_the_field),
         cmocka_unit_test(nesting_has_a_limit),

@@ -13,7 +13,9 @@
 
 #include "base/env.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "proto/upgrade.h"
 
 const char *ot_config_path(struct ot_config *c, const char *path, const char *beside,
                            struct ot_err *err)
@@ -35,6 +37,22 @@ const char *ot_config_path(struct ot_config *c, const char *path, const char *be
     return found;
 }
 
+static Caffe__NetParameter *root_net(const struct ot_doc *doc)
+{
+    return (Caffe__NetParameter *)(void *)ot_doc_root(doc);
+}
+
+/* Says what ot_upgrade_...() found, as Caffe does; returns 0 or its error. */
+static int upgraded(const char *path, int what)
+{
+    char names[256];
+
+    if (what > 0)
+        ot_log(OT_LOG_INFO, "config", "%s: upgraded: %s", path,
+               ot_upgrade_names(what, names, sizeof names));
+    return what < 0 ? what : 0;
+}
+
 static struct ot_doc *load_net(struct ot_config *c, const char *name, const char *field,
                                struct ot_err *err)
 {
@@ -48,12 +66,7 @@ static struct ot_doc *load_net(struct ot_config *c, const char *name, const char
         return NULL;
     }
     c->net_doc[c->n_net_doc++] = doc;
-    return doc;
-}
-
-static const Caffe__NetParameter *net_of(const struct ot_doc *doc)
-{
-    return (const Caffe__NetParameter *)(const void *)ot_doc_root(doc);
+    return upgraded(path, ot_upgrade_net(doc, root_net(doc), err)) < 0 ? NULL : doc;
 }
 
 /* The state a net is built in: the solver's default phase, then the net's own state, then `more`;
@@ -93,7 +106,7 @@ static int find_train_net(struct ot_config *c, struct ot_doc **shared, struct ot
         doc = load_net(c, s->net ? s->net : s->train_net, s->net ? "net" : "train_net", err);
         if (!doc)
             return err->code;
-        c->train.param = net_of(doc);
+        c->train.param = root_net(doc);
         c->train.doc = doc;
     } else {
         c->train.param = s->net_param ? s->net_param : s->train_net_param;
@@ -140,11 +153,12 @@ static int find_test_nets(struct ot_config *c, struct ot_doc *shared, struct ot_
     for (size_t i = 0; i < s->n_test_net; i++) {
         struct ot_doc *doc = load_net(c, s->test_net[i], "test_net", err);
 
-        if (!doc || add_test(c, net_of(doc), doc, err) < 0)
+        if (!doc || add_test(c, root_net(doc), doc, err) < 0)
             return err->code;
     }
     while ((size_t)c->ntest < want)
-        if (add_test(c, s->net ? net_of(shared) : s->net_param, s->net ? shared : c->doc, err) < 0)
+        if (add_test(c, s->net ? root_net(shared) : s->net_param, s->net ? shared : c->doc, err) <
+            0)
             return err->code;
     return 0;
 }
@@ -155,7 +169,7 @@ static int find_test_nets(struct ot_config *c, struct ot_doc *shared, struct ot_
 static int set_in_net(struct ot_config *c, struct ot_doc *doc, const char *path, const char *value,
                       struct ot_err *err)
 {
-    const Caffe__NetParameter *np = net_of(doc);
+    const Caffe__NetParameter *np = root_net(doc);
     const char *close = strchr(path, ']');
     char name[256], by_index[1024];
     int found = 0;
@@ -296,7 +310,9 @@ static int load(struct ot_config *c, const char *const *sets, int nset, bool no_
     if (!c->doc)
         return err->code;
     c->solver = s = (Caffe__SolverParameter *)(void *)ot_doc_root(c->doc);
-    if (apply_sets(c, NULL, sets, nset, false, err) < 0)
+    /* --set speaks of today's fields; what it writes in the old ones is upgraded too */
+    if (upgraded(c->path, ot_upgrade_solver(c->doc, s, err)) < 0 ||
+        apply_sets(c, NULL, sets, nset, false, err) < 0 || ot_upgrade_solver(c->doc, s, err) < 0)
         return err->code;
     if (no_mining)
         s->mining = NULL; /* its memory is the document's */

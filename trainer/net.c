@@ -133,16 +133,29 @@ static struct ot_param *shared_owner(struct ot_net *net, const struct ot_node *n
     return NULL;
 }
 
-static int join(const struct ot_net *net, struct ot_param *p, struct ot_param *owner,
-                struct ot_err *err)
+/* ParamSpec.share_mode of the sharer: shapes must be equal, or only the counts of values. */
+static int check_sharer(const struct ot_node *n, const struct ot_param *p,
+                        const struct ot_param *owner, struct ot_err *err)
 {
+    const Caffe__LayerParameter *conf = n->l.conf;
+    bool permissive = (size_t)p->index < conf->n_param &&
+                      conf->param[p->index]->share_mode ==
+                          CAFFE__PARAM_SPEC__DIM_CHECK_MODE__PERMISSIVE;
     char a[OT_SHAPE_TEXT], b[OT_SHAPE_TEXT];
 
-    if (!ot_shape_eq(&p->data.shape, &owner->data.shape))
-        return ot_fail(err, OT_ESHAPE,
-                       "parameter %d is %s but the one it shares with layer '%s' is %s", p->index,
-                       ot_shape_str(&p->data.shape, a), owner->layer,
-                       ot_shape_str(&owner->data.shape, b));
+    if (permissive ? ot_count(&p->data.shape) == ot_count(&owner->data.shape)
+                   : ot_shape_eq(&p->data.shape, &owner->data.shape))
+        return 0;
+    return ot_fail(err, OT_ESHAPE, "parameter %d is %s but the one it shares with layer '%s' is %s",
+                   p->index, ot_shape_str(&p->data.shape, a), owner->layer,
+                   ot_shape_str(&owner->data.shape, b));
+}
+
+static int join(const struct ot_net *net, const struct ot_node *n, struct ot_param *p,
+                struct ot_param *owner, struct ot_err *err)
+{
+    if (check_sharer(n, p, owner, err) < 0)
+        return err->code;
     p->owner = owner;
     if (net->conf.share) {
         p->need_grad = false; /* a test net only reads */
@@ -176,7 +189,7 @@ static int register_params(struct ot_net *net, struct ot_node *n, struct ot_err 
     for (int i = 0; i < n->l.nparam; i++) {
         struct ot_param *p = n->l.param[i], *owner = shared_owner(net, n, p);
 
-        if (owner && join(net, p, owner, err) < 0)
+        if (owner && join(net, n, p, owner, err) < 0)
             return err->code;
         if (ot_grow(&net->param, &net->param_cap, net->nparam + 1, sizeof(void *), err) < 0)
             return err->code;

@@ -11,21 +11,6 @@
 
 /* ---- parameters that are shared in another format -------------------------------------------- */
 
-static void refresh_sharers(struct ot_net *net)
-{
-    struct ot_net *from = net->conf.share ? net->conf.share : net;
-
-    if (net->seen_version == from->param_version)
-        return;
-    for (size_t k = 0; k < net->nparam; k++) {
-        struct ot_param *p = net->param[k];
-
-        if (p->owner != p && p->base == p)
-            net->env.dev->k->reorder(net->env.dev, &p->owner->data, &p->data);
-    }
-    net->seen_version = from->param_version;
-}
-
 static int fold_room(struct ot_net *net, size_t elems, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
@@ -42,6 +27,45 @@ static int fold_room(struct ot_net *net, size_t elems, struct ot_err *err)
     return 0;
 }
 
+/* Between a sharer and its owner.  Their shapes differ with share_mode PERMISSIVE: then it is the
+ * plain order that agrees, and `room` holds it on the way. */
+static void carry(struct ot_dev *dev, const struct ot_tensor *from, struct ot_tensor *to,
+                  float *room)
+{
+    struct ot_tensor plain = { from->shape, NULL, ot_count(&from->shape), room };
+
+    if (ot_shape_eq(&from->shape, &to->shape)) {
+        dev->k->reorder(dev, from, to);
+        return;
+    }
+    if (from->fmt)
+        dev->k->reorder(dev, from, &plain);
+    else
+        plain.data = from->data;
+    plain.shape = to->shape;
+    dev->k->reorder(dev, &plain, to);
+}
+
+static int refresh_sharers(struct ot_net *net, struct ot_err *err)
+{
+    struct ot_net *from = net->conf.share ? net->conf.share : net;
+
+    if (net->seen_version == from->param_version)
+        return 0;
+    for (size_t k = 0; k < net->nparam; k++) {
+        struct ot_param *p = net->param[k];
+
+        if (p->owner == p || p->base != p)
+            continue;
+        if (!ot_shape_eq(&p->data.shape, &p->owner->data.shape) &&
+            fold_room(net, ot_count(&p->data.shape), err) < 0)
+            return err->code;
+        carry(net->env.dev, &p->owner->data, &p->data, net->fold);
+    }
+    net->seen_version = from->param_version;
+    return 0;
+}
+
 /* Gradients of sharers with buffers of their own are added to their owner's. */
 static int fold_sharers(struct ot_net *net, struct ot_err *err)
 {
@@ -55,10 +79,10 @@ static int fold_sharers(struct ot_net *net, struct ot_err *err)
         if (o == p || p->base != p || !p->need_grad || p->grad_zero)
             continue;
         tmp = o->grad;
-        if (fold_room(net, tmp.elems, err) < 0)
+        if (fold_room(net, tmp.elems + ot_count(&tmp.shape), err) < 0)
             return err->code;
         tmp.data = net->fold;
-        dev->k->reorder(dev, &p->grad, &tmp);
+        carry(dev, &p->grad, &tmp, net->fold + tmp.elems);
         beta = ot_param_beta(o);
         dev->k->axpby(dev, tmp.elems, 1.0f, tmp.data, beta, o->grad.data);
         p->grad_zero = true;
@@ -185,7 +209,8 @@ int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
 
     if (follow_shapes(net, err) < 0)
         return err->code;
-    refresh_sharers(net);
+    if (refresh_sharers(net, err) < 0)
+        return err->code;
     for (int i = 0; i < net->nnode; i++) {
         struct ot_node *n = &net->node[i];
         double t0 = net->timing ? ot_now_s() : 0;

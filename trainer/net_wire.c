@@ -1,6 +1,6 @@
 /*
- * net_wire.c - from a NetParameter to a list of nodes with names: filtering by NetState, legacy
- * inputs, and Split wherever a blob has several readers.
+ * net_wire.c - from a NetParameter to a list of nodes with names: filtering by NetState, and
+ * Split wherever a blob has several readers.
  *
  * Rules and names follow Caffe's Net::FilterNet and InsertSplits (src/caffe/net.cpp and
  * src/caffe/util/insert_splits.cpp, BVLC Caffe 1.0).
@@ -88,55 +88,6 @@ static int add_raw(struct wiring *w, const Caffe__LayerParameter *p, struct ot_e
     if (!r->top)
         return err->code;
     w->n++;
-    return 0;
-}
-
-/* `input: "data"` with input_shape or four input_dim each: one Input layer per name. */
-static int add_legacy_inputs(struct wiring *w, struct ot_err *err)
-{
-    const Caffe__NetParameter *np = w->net->conf.param;
-
-    if (np->n_input && np->n_input_shape != np->n_input && np->n_input_dim != 4 * np->n_input)
-        return ot_fail_at(err, ot_doc_loc(w->net->conf.doc, np, "input"), OT_ECONFIG,
-                          "%zu input names need as many input_shape or 4 input_dim each, got %zu "
-                          "and %zu",
-                          np->n_input, np->n_input_shape, np->n_input_dim);
-    for (size_t i = 0; i < np->n_input; i++) {
-        struct ot_arena *a = &w->net->arena;
-        Caffe__LayerParameter *p = ot_arena_alloc(a, 1, sizeof *p, err);
-        Caffe__InputParameter *ip = p ? ot_arena_alloc(a, 1, sizeof *ip, err) : NULL;
-        Caffe__BlobShape *shape = ip ? ot_arena_alloc(a, 1, sizeof *shape, err) : NULL;
-        int64_t *dim = shape ? ot_arena_alloc(a, 4, sizeof *dim, err) : NULL;
-        char **top = dim ? ot_arena_alloc(a, 1, sizeof *top, err) : NULL;
-        static char type[] = "Input";
-
-        if (!top)
-            return err->code;
-        caffe__layer_parameter__init(p);
-        caffe__input_parameter__init(ip);
-        caffe__blob_shape__init(shape);
-        if (np->n_input_shape) {
-            *shape = *np->input_shape[i];
-        } else {
-            shape->n_dim = 4;
-            shape->dim = dim;
-            for (size_t k = 0; k < 4; k++)
-                dim[k] = np->input_dim[4 * i + k];
-        }
-        ip->n_shape = 1;
-        ip->shape = ot_arena_alloc(a, 1, sizeof *ip->shape, err);
-        if (!ip->shape)
-            return err->code;
-        ip->shape[0] = shape;
-        top[0] = np->input[i];
-        p->name = np->input[i];
-        p->type = type;
-        p->n_top = 1;
-        p->top = top;
-        p->input_param = ip;
-        if (add_raw(w, p, err) < 0)
-            return err->code;
-    }
     return 0;
 }
 
@@ -357,9 +308,9 @@ int ot_net_wire(struct ot_net *net, struct ot_err *err)
     const Caffe__NetParameter *np = net->conf.param;
     struct wiring w = { .net = net };
 
-    w.cap = (int)(np->n_layer + np->n_input);
+    w.cap = (int)np->n_layer;
     w.raw = ot_arena_alloc(&net->arena, (size_t)w.cap + 1, sizeof *w.raw, err);
-    if (!w.raw || add_legacy_inputs(&w, err) < 0)
+    if (!w.raw)
         return err->code;
     for (size_t i = 0; i < np->n_layer; i++) {
         bool yes;

@@ -57,9 +57,6 @@ static int check_type(const struct ot_config *c, struct ot_err *err)
     const Caffe__SolverParameter *p = c->solver;
     const char *reg = p->regularization_type;
 
-    if (p->has_solver_type && p->solver_type != CAFFE__SOLVER_PARAMETER__SOLVER_TYPE__SGD)
-        return ot_fail_at(err, ot_doc_loc(c->doc, p, "solver_type"), OT_ECONFIG,
-                          "solver_type: only SGD is supported, got %d", (int)p->solver_type);
     if (p->type && strcmp(p->type, "SGD") != 0)
         return ot_fail_at(err, ot_doc_loc(c->doc, p, "type"), OT_ECONFIG,
                           "type: only \"SGD\" is supported, got \"%s\"", p->type);
