@@ -278,9 +278,14 @@ static void permissive_sharers_have_the_same_values_in_another_shape(void **stat
                                         IMAGE IP("i", "data", 16, PERMISSIVE) CONV LOSS("lc", "c")
                                             LOSS("li", "i") };
 
+    static const char turned[] = DATA(3, 5) LABEL(3) IP("a", "data", 4, PERMISSIVE)
+        IP("b", "a", 5, PERMISSIVE) LOSS("loss", "b");
+    const struct ot_shape want = ot_shape2(5, 4);
+    struct ot_kit k;
+
     (void)state;
     for (int t = 0; t < 2; t++) {
-        struct ot_kit k = ot_kit_open(text[t], (struct ot_net_conf){ .keep_all = true });
+        k = ot_kit_open(text[t], (struct ot_net_conf){ .keep_all = true });
         float *c, *i;
         size_t n;
 
@@ -296,6 +301,10 @@ static void permissive_sharers_have_the_same_values_in_another_shape(void **stat
         ot_kit_close(&k);
         check_gradient(text[t]);
     }
+    check_gradient(turned);
+    k = ot_kit_open(turned, plain);
+    assert_true(ot_shape_eq(&ot_net_node(k.net, "b")->l.param[0]->data.shape, &want));
+    ot_kit_close(&k);
 }
 
 static void permissive_sharers_need_as_many_values(void **state)

@@ -186,7 +186,7 @@ static void check_loc(const struct ot_doc *doc, const void *msg, const char *fie
 
 static void values_keep_the_places_where_they_were_written(void **state)
 {
-    struct ot_doc *doc = parse(NET, "input: 'x'\ninput_dim: [1, 2, 3,\n4]\n"
+    struct ot_doc *doc = parse(NET, " input: 'x'\ninput_dim: [1, 2, 3,\n4]\n"
                                     "layers { name: 'c'\n type: CONVOLUTION top: 'a'\n  top: 'b'\n"
                                     " blobs_lr: 1\n blobs_lr: 2 convolution_param {\n pad: 1 } }\n"
                                     "  layers { type: DATA\n data_param { scale: 2 } }");
@@ -197,11 +197,11 @@ static void values_keep_the_places_where_they_were_written(void **state)
     assert_int_equal(upgrade(doc, &err),
                      OT_UPGRADED_V1 | OT_UPGRADED_TRANSFORM | OT_UPGRADED_INPUT);
     assert_int_equal(net->n_layer, 3);
-    check_loc(doc, net, "layer", 0, 1, 1);
+    check_loc(doc, net, "layer", 0, 1, 2);
     check_loc(doc, net, "layer", 1, 4, 1);
     check_loc(doc, net, "layer", 2, 10, 3);
-    check_loc(doc, net->layer[0], NULL, 0, 1, 1);
-    check_loc(doc, net->layer[0], "top", 0, 1, 1);
+    check_loc(doc, net->layer[0], NULL, 0, 1, 2);
+    check_loc(doc, net->layer[0], "top", 0, 1, 2);
     check_loc(doc, net->layer[0]->input_param->shape[0], "dim", 0, 2, 13);
     check_loc(doc, net->layer[0]->input_param->shape[0], "dim", 3, 3, 1);
     check_loc(doc, net->layer[1], NULL, 0, 4, 1);
@@ -355,7 +355,8 @@ static void transformation_fields_leave_the_data_parameters(void **state)
           "layers { type: IMAGE_DATA image_data_param { crop_size: 3 } transform_param {"
           " crop_size: 4 scale: 2 } }"
           "layers { type: WINDOW_DATA window_data_param { mirror: false } }",
-          "layer { type: 'ImageData' image_data_param { } transform_param { crop_size: 3 scale: 2 } }"
+          "layer { type: 'ImageData' image_data_param { } transform_param { crop_size: 3"
+          " scale: 2 } }"
           "layer { type: 'WindowData' window_data_param { } transform_param { mirror: false } }",
           OT_UPGRADED_V1 | OT_UPGRADED_TRANSFORM },
         /* today's layers are left as they are, as in Caffe; the layer says what it does not know */
@@ -413,8 +414,7 @@ static void three_params_of_a_batch_norm_are_zero(void **state)
     (void)state;
     for (size_t i = 1; i < 3; i++)
         check_good(&c[i], 1);
-    for (int again = 0; again < 2;
-         again++) { /* three params are three params, also the next time */
+    for (int again = 0; again < 2; again++) { /* they stay three */
         struct ot_doc *old = parse(NET, c[0].old), *new = parse(NET, c[0].new);
         char *want = printed(new), *got;
 

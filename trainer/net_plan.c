@@ -171,10 +171,10 @@ static int settle_param(struct ot_net *net, struct ot_param *p, const struct ot_
 
     if (o != p && o->data.fmt == p->data.fmt &&
         (!p->data.fmt || ot_shape_eq(&o->data.shape, &p->data.shape))) {
-        if (p->base == p && old->data)
-            dev->ops->free(dev, old->data);
         const struct ot_shape shape = p->data.shape; /* another one with share_mode PERMISSIVE */
 
+        if (p->base == p && old->data)
+            dev->ops->free(dev, old->data);
         p->base = o;
         p->data = o->data;
         p->grad = o->grad;
