@@ -171,9 +171,8 @@ static int forward_dynamic(struct ot_net *net, int i, size_t *c, struct ot_err *
     forward_node(net, n);
     if (net->env.dev->latch.code != OT_OK || !shapes_changed(n, before))
         return 0;
-    if (ot_net_follow(net, i, err) < 0)
+    if (ot_net_follow(net, i, err) < 0 || refresh_sharers(net, err) < 0)
         return err->code;
-    refresh_sharers(net);
     for (*c = 0; *c < net->nconv && net->conv[*c].node <= i;)
         ++*c;
     return 0;
@@ -207,9 +206,7 @@ int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
     struct ot_dev *dev = net->env.dev;
     size_t c = 0;
 
-    if (follow_shapes(net, err) < 0)
-        return err->code;
-    if (refresh_sharers(net, err) < 0)
+    if (follow_shapes(net, err) < 0 || refresh_sharers(net, err) < 0)
         return err->code;
     for (int i = 0; i < net->nnode; i++) {
         struct ot_node *n = &net->node[i];
