@@ -230,7 +230,7 @@ bench: $(PROGS) $(BENCHES)
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
 # without CUDA's headers these cannot be read
-NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/ip.c)
+NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/gemm.c cuda/ip.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
 lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(Q)./tools/install-deps --lint

@@ -172,4 +172,19 @@ void ot_cuda_ip_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float
         ot_cuda_bias_sums(dev, rows, cols, dy, beta, db);
 }
 
+void ot_cuda_gemm(struct ot_dev *, bool trans_a, bool trans_b, size_t m, size_t n, size_t k,
+                  float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                  float *c, size_t ldc)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            float sum = 0.0f, *to = c + i * ldc + j;
+
+            for (size_t p = 0; p < k; p++)
+                sum += (trans_a ? a[p * lda + i] : a[i * lda + p]) *
+                       (trans_b ? b[j * ldb + p] : b[p * ldb + j]);
+            *to = beta == 0.0f ? alpha * sum : alpha * sum + beta * *to;
+        }
+}
+
 } // extern "C"

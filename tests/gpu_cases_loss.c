@@ -1,4 +1,4 @@
-/* gpu_cases_loss.c - CUDA against the CPU: Caffe's further losses. */
+/* gpu_cases_loss.c - CUDA against the CPU: Caffe's further losses, the recurrent layers. */
 #include "base/rng.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
@@ -24,6 +24,24 @@ static void give_classes(struct ot_mini *m)
 static void give_same(struct ot_mini *m)
 {
     labels_of(&m->in[2], 2);
+}
+
+static void give_cont(struct ot_mini *m)
+{
+    labels_of(&m->in[1], 2);
+}
+
+/* Rows are longer than what is used of them. */
+static void raw_gemm(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    enum { M = 37, INNER = 61, COLS = 29, LD = 130 };
+
+    for (int i = 0; i < 4; i++) {
+        dev->k->gemm(dev, i & 1, i & 2, M, COLS, INNER, 0.5f, r->x, LD, r->y, LD + 1,
+                     i == 3 ? 1.0f : 0.0f, r->z + 5000 * i, LD);
+        dev->ops->download(dev, r->out + 5000 * i, r->z + 5000 * i, 5000 * sizeof(float));
+    }
+    r->n_out = 20000;
 }
 
 #define TWO(type, more)                                                                           \
@@ -89,5 +107,30 @@ const struct ot_cuda_case ot_cuda_cases_loss[] = {
       .in = { { 2, { 1100, 5 } }, { 2, { 1100, 5 } }, { 1, { 1100 } } },
       .give = give_same,
       .grads = 2 },
+
+    { .name = "gemm", .raw = raw_gemm, .tol = 1e-5 },
+    { .name = "LSTM",
+      .text = "layer { name: 'l' type: 'LSTM' bottom: 'x' bottom: 'c' top: 'y' "
+              "recurrent_param { num_output: 19 } }",
+      .n_in = 2,
+      .in = { { 3, { 7, 5, 11 } }, { 2, { 7, 5 } } },
+      .give = give_cont,
+      .tol = 1e-5 },
+    { .name = "LSTM, static input",
+      .text = "layer { name: 'l' type: 'LSTM' bottom: 'x' bottom: 'c' bottom: 's' top: 'y' "
+              "recurrent_param { num_output: 6 } }",
+      .n_in = 3,
+      .in = { { 3, { 5, 50, 4 } }, { 2, { 5, 50 } }, { 2, { 50, 9 } } },
+      .give = give_cont,
+      .grads = 3,
+      .tol = 1e-5 },
+    { .name = "RNN, static input",
+      .text = "layer { name: 'l' type: 'RNN' bottom: 'x' bottom: 'c' bottom: 's' top: 'y' "
+              "recurrent_param { num_output: 13 } }",
+      .n_in = 3,
+      .in = { { 3, { 6, 3, 8 } }, { 2, { 6, 3 } }, { 2, { 3, 9 } } },
+      .give = give_cont,
+      .grads = 3,
+      .tol = 1e-5 },
     { .name = NULL },
 };
