@@ -284,26 +284,48 @@ extern "C" void ot_cuda_smooth_l1_fwd(struct ot_dev *dev, size_t n, float sigma,
     OT_LAUNCH(dev, smooth_l1_total, 1, OT_THREADS, blocks, part, num, loss);
 }
 
-__global__ static void smooth_l1_bwd(size_t n, float sigma2, float num, float sign, const float *x,
-                                     const float *t, const float *w_in, const float *w_out,
-                                     const float *dloss, float *dx)
+__global__ static void smooth_l1_bwd(size_t n, float sigma2, float num, float sign, bool chain,
+                                     const float *x, const float *t, const float *w_in,
+                                     const float *w_out, const float *dloss, float *dx)
 {
     const float scale = sign * dloss[0] / num;
 
     OT_EACH (i, n) {
         float wi = w_in ? w_in[i] : 1.0f, wo = w_out ? w_out[i] : 1.0f;
 
-        dx[i] = scale * wi * wo * ot_smooth_l1_grad(wi * (x[i] - t[i]), sigma2);
+        dx[i] = scale * (chain ? wi : 1.0f) * wo * ot_smooth_l1_grad(wi * (x[i] - t[i]), sigma2);
     }
 }
 
 extern "C" void ot_cuda_smooth_l1_bwd(struct ot_dev *dev, size_t n, float sigma, float num,
-                                      float sign, const float *x, const float *t, const float *w_in,
-                                      const float *w_out, const float *dloss, float *dx)
+                                      float sign, bool chain, const float *x, const float *t,
+                                      const float *w_in, const float *w_out, const float *dloss,
+                                      float *dx)
 {
     if (n)
-        OT_LAUNCH(dev, smooth_l1_bwd, ot_grid(n), OT_THREADS, n, sigma * sigma, num, sign, x, t,
-                  w_in, w_out, dloss, dx);
+        OT_LAUNCH(dev, smooth_l1_bwd, ot_grid(n), OT_THREADS, n, sigma * sigma, num, sign, chain, x,
+                  t, w_in, w_out, dloss, dx);
+}
+
+__global__ static void smooth_l1_inst(size_t n, size_t c, size_t inner, float sigma2,
+                                      const float *x, const float *t, const float *w, float *inst)
+{
+    OT_EACH (i, n) {
+        const size_t at = i / inner * c * inner + i % inner;
+
+        inst[i] = ot_smooth_l1_inst(c, inner, sigma2, x + at, t + at, w ? w + at : NULL);
+    }
+}
+
+extern "C" void ot_cuda_smooth_l1_inst(struct ot_dev *dev, size_t outer, size_t c, size_t inner,
+                                       float sigma, const float *x, const float *t, const float *w,
+                                       float *inst)
+{
+    const size_t n = outer * inner;
+
+    if (n)
+        OT_LAUNCH(dev, smooth_l1_inst, ot_grid(n), OT_THREADS, n, c, inner, sigma * sigma, x, t, w,
+                  inst);
 }
 
 /* ---- accuracy ------------------------------------------------------------------------------ */

@@ -36,8 +36,8 @@ void ot_cpu_smooth_l1_fwd(struct ot_dev *dev, size_t n, float sigma, float num, 
 }
 
 void ot_cpu_smooth_l1_bwd(struct ot_dev *dev, size_t n, float sigma, float num, float sign,
-                          const float *x, const float *t, const float *w_in, const float *w_out,
-                          const float *dloss, float *dx)
+                          bool chain, const float *x, const float *t, const float *w_in,
+                          const float *w_out, const float *dloss, float *dx)
 {
     const float scale = sign * dloss[0] / num, sigma2 = sigma * sigma;
 
@@ -46,6 +46,18 @@ void ot_cpu_smooth_l1_bwd(struct ot_dev *dev, size_t n, float sigma, float num, 
     for (size_t i = 0; i < n; i++) {
         float wi = w_in ? w_in[i] : 1.0f, wo = w_out ? w_out[i] : 1.0f;
 
-        dx[i] = scale * wi * wo * ot_smooth_l1_grad(wi * (x[i] - t[i]), sigma2);
+        dx[i] = scale * (chain ? wi : 1.0f) * wo * ot_smooth_l1_grad(wi * (x[i] - t[i]), sigma2);
+    }
+}
+
+void ot_cpu_smooth_l1_inst(struct ot_dev *dev, size_t outer, size_t c, size_t inner, float sigma,
+                           const float *x, const float *t, const float *w, float *inst)
+{
+    (void)dev;
+#pragma omp parallel for schedule(static) if (outer * c * inner > PARALLEL_FROM)
+    for (size_t i = 0; i < outer * inner; i++) {
+        size_t at = i / inner * c * inner + i % inner;
+
+        inst[i] = ot_smooth_l1_inst(c, inner, sigma * sigma, x + at, t + at, w ? w + at : NULL);
     }
 }

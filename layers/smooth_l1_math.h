@@ -7,6 +7,8 @@
 #ifndef OT_LAYERS_SMOOTH_L1_MATH_H
 #define OT_LAYERS_SMOOTH_L1_MATH_H
 
+#include <stddef.h>
+
 #include "base/hd.h"
 
 OT_HD float ot_smooth_l1(float d, float sigma2)
@@ -21,6 +23,17 @@ OT_HD float ot_smooth_l1_grad(float d, float sigma2)
     float a = d < 0.0f ? -d : d, sign = d > 0.0f ? 1.0f : d < 0.0f ? -1.0f : d;
 
     return a < 1.0f / sigma2 ? sigma2 * d : sign;
+}
+
+/* Of one instance: its c values lie `inner` apart; w may be NULL. */
+OT_HD float ot_smooth_l1_inst(size_t c, size_t inner, float sigma2, const float *x, const float *t,
+                              const float *w)
+{
+    double sum = 0.0;
+
+    for (size_t k = 0; k < c * inner; k += inner)
+        sum += (double)ot_smooth_l1(w ? w[k] * (x[k] - t[k]) : x[k] - t[k], sigma2);
+    return (float)sum;
 }
 
 #endif

@@ -108,6 +108,10 @@ const struct ot_cuda_case ot_cuda_cases_loss[] = {
       .give = give_same,
       .grads = 2 },
 
+    { .name = "smooth L1 of R-FCN, instances",
+      .text = THREE("SmoothL1Loss", "top: 'i' loss_weight: 0"),
+      .n_in = 3,
+      .in = { { 4, { 3, 8, 13, 11 } }, { 4, { 3, 8, 13, 11 } }, { 4, { 3, 8, 13, 11 } } } },
     { .name = "gemm", .raw = raw_gemm, .tol = 1e-5 },
     { .name = "LSTM",
       .text = "layer { name: 'l' type: 'LSTM' bottom: 'x' bottom: 'c' top: 'y' "

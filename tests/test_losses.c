@@ -70,15 +70,12 @@ static void losses_and_accuracy_agree_with_caffe(void **state)
 static void losses_agree_with_rfcn_caffe(void **state)
 {
     static const char *const types[] = { "SoftmaxWithLoss", "SmoothL1Loss", NULL };
-    /* the form with three bottoms and its own normaliser is not this SmoothL1Loss */
-    static const char *const skip_list[] = { "sl1_weights", "sl1_weights_batchnorm_map",
-                                             "sl1_per_instance", NULL };
     struct ot_golden_tally t;
 
     (void)state;
-    ot_golden_run(ot_cpu, "det-layers", types, skip_list, &t);
+    ot_golden_run(ot_cpu, "det-layers", types, NULL, &t);
     assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 3);
+    assert_int_equal(t.passed, 6);
 }
 
 /* frcnn/ has no precision.txt: the tolerance is OT_GOLDEN_EPS of the largest value. */
@@ -292,6 +289,30 @@ static void the_gradient_of_smooth_l1_is_its_derivative(void **state)
     ot_mini_close(m);
 }
 
+static void the_gradient_of_weighed_smooth_l1_is_its_derivative_for_weights_of_0_and_1(void **state)
+{
+    const struct ot_shape in[] = { ot_shape4(2, 4, 3, 2), ot_shape4(2, 4, 3, 2),
+                                   ot_shape4(2, 4, 3, 2) };
+    struct ot_mini *m = open_mini("layer { name: 'l' type: 'SmoothL1Loss' bottom: 'a' bottom: 'b' "
+                                  "bottom: 'w' top: 't' top: 'i' loss_weight: 2.5 loss_weight: 0 "
+                                  "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 7 "
+                                  "} }",
+                                  3, in);
+    double sum = 0.0;
+
+    (void)state;
+    ot_mini_random(m, 11, -2, 2);
+    fill_labels(&m->in[2], 2, 3);
+    memset(m->out_grad[1].v, 0, m->out_grad[1].n * sizeof(float));
+    assert_int_equal(ot_gradcheck(m, &(struct ot_gradcheck){ .skip_in = 4 }), 96);
+    forward(m);
+    for (size_t i = 0; i < m->out[1].n; i++)
+        sum += (double)m->out[1].v[i];
+    assert_int_equal(m->out[1].n, 12);
+    assert_near(m->out[0].v[0], sum / 7.0, 1e-5);
+    ot_mini_close(m);
+}
+
 /* ---- rules ------------------------------------------------------------------------------------
  */
 
@@ -465,9 +486,10 @@ static void wrong_settings_are_refused_by_name(void **state)
     refuse_mini("layer { name: 'l' type: 'Accuracy' bottom: 'x' bottom: 'y' top: 'l'\n"
                 "accuracy_param { top_k: 5 } }",
                 2, in, OT_ECONFIG, "top_k: must be in [1, 4] for scores of shape 6x4, got 5");
-    refuse_mini("layer { name: 'l' type: 'SmoothL1Loss' bottom: 'x' bottom: 'y' bottom: 'z' "
-                "top: 'l' }",
-                3, like, OT_ECONFIG, "must be 2 or 4 (inside and outside weights), got 3");
+    refuse_mini("layer { name: 'l' type: 'SmoothL1Loss' bottom: 'x' bottom: 'y' top: 'l' "
+                "top: 'i' }",
+                2, like, OT_ECONFIG,
+                "top 'i': losses of instances need 3 bottoms (weights), got 2");
     refuse_mini("layer { name: 'l' type: 'SmoothL1Loss' bottom: 'x' bottom: 'y' top: 'l' }", 2, in,
                 OT_ESHAPE, "bottom 'y': wanted shape 6x4 of bottom 'x', got 5");
     refuse_mini("layer { name: 'l' type: 'SmoothL1Loss' bottom: 'x' bottom: 'y' top: 'l'\n"
@@ -486,6 +508,8 @@ int main(void)
         cmocka_unit_test(the_exponential_is_within_two_units),
         cmocka_unit_test(the_gradient_is_that_of_the_weighted_loss),
         cmocka_unit_test(the_gradient_of_smooth_l1_is_its_derivative),
+        cmocka_unit_test(
+            the_gradient_of_weighed_smooth_l1_is_its_derivative_for_weights_of_0_and_1),
         cmocka_unit_test(weights_scale_loss_and_gradient_but_not_the_instance_losses),
         cmocka_unit_test(probability_zero_costs_no_more_than_the_smallest_float),
         cmocka_unit_test(a_label_outside_the_classes_names_instance_and_value),
