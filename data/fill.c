@@ -3,6 +3,7 @@
  */
 #include "data/fill.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -10,8 +11,8 @@
 
 int ot_hand_open(struct ot_hand *h, const struct ot_source *s, struct ot_err *err)
 {
-    *h = (struct ot_hand){ .cursor = ot_db_cursor_new(s->db, err) };
-    return h->cursor ? 0 : err->code;
+    *h = (struct ot_hand){ .cursor = s->db ? ot_db_cursor_new(s->db, err) : NULL };
+    return h->cursor || !s->db ? 0 : err->code;
 }
 
 void ot_hand_close(struct ot_hand *h)
@@ -94,11 +95,16 @@ static int reserve_images(struct ot_hand *h, size_t n, struct ot_err *err)
     return 0;
 }
 
+static int renew_cursor(struct ot_hand *h, struct ot_err *err)
+{
+    return h->cursor ? ot_db_renew(h->cursor, err) : 0;
+}
+
 static uint32_t record_at(const struct ot_source *s, uint64_t position)
 {
-    uint64_t n = s->keys.n, i = position % n;
+    uint64_t n = s->keys.n, p = position + s->skip, i = p % n;
 
-    return (uint32_t)(s->shuffle ? ot_permute(s->seed, position / n, n, i) : i);
+    return (uint32_t)(s->shuffle ? ot_permute(s->seed, p / n, n, i) : i);
 }
 
 static int blame(const struct ot_source *s, uint32_t index, struct ot_err *err)
@@ -109,13 +115,43 @@ static int blame(const struct ot_source *s, uint32_t index, struct ot_err *err)
                        ot_keys_print(&s->keys, index, key, sizeof key));
 }
 
+/* A file of a list: read, and brought to the new size where there is one. */
+static int load_file(const struct ot_source *s, uint32_t index, struct ot_hand_image *im,
+                     struct ot_err *err)
+{
+    const Caffe__ImageDataParameter *p = s->images;
+    struct ot_bytes name = ot_keys_at(&s->keys, index);
+    const struct ot_image *image = &im->scratch.image;
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s%.*s", p->root_folder ? p->root_folder : "", (int)name.n,
+                     (const char *)name.data);
+
+    if (n < 0 || (size_t)n >= sizeof path)
+        return ot_fail(err, OT_EDATA, "a path must be shorter than %zu bytes, got %d", sizeof path,
+                       n);
+    if (ot_image_read(&im->scratch.image, path, p->is_color ? 3 : 1, err) < 0)
+        return err->code;
+    if (p->new_height && p->new_width) {
+        if (ot_image_resize(image, (int)p->new_width, (int)p->new_height, &im->scratch.resized,
+                            err) < 0)
+            return err->code;
+        image = &im->scratch.resized;
+    }
+    ot_pixels_of_image(image, &im->pixels);
+    im->record.label = s->label[index];
+    return 0;
+}
+
 /* Reads and decodes one record; errors name no key yet. */
 static int load(const struct ot_source *s, struct ot_hand *h, uint32_t index,
                 struct ot_hand_image *im, struct ot_err *err)
 {
     struct ot_bytes value;
-    int rc = ot_db_get(h->cursor, ot_keys_at(&s->keys, index), &value, err);
+    int rc;
 
+    if (!s->db)
+        return load_file(s, index, im, err);
+    rc = ot_db_get(h->cursor, ot_keys_at(&s->keys, index), &value, err);
     if (rc < 0)
         return rc;
     if (rc == 0)
@@ -212,7 +248,7 @@ int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *
     struct ot_batch *b = &slot->batch;
 
     if (reserve_samples(s, slot, (size_t)n, err) < 0 ||
-        reserve_images(h, s->detection ? (size_t)n : 1, err) < 0 || ot_db_renew(h->cursor, err) < 0)
+        reserve_images(h, s->detection ? (size_t)n : 1, err) < 0 || renew_cursor(h, err) < 0)
         return err->code;
     b->n = n;
     b->fetched = index != NULL;
@@ -235,7 +271,7 @@ int ot_fill_shape(const struct ot_source *s, struct ot_hand *h, uint64_t positio
     uint32_t r = record_at(s, position), m = s->transform.det->size_multiple;
     struct ot_hand_image *im;
 
-    if (reserve_images(h, 1, err) < 0 || ot_db_renew(h->cursor, err) < 0)
+    if (reserve_images(h, 1, err) < 0 || renew_cursor(h, err) < 0)
         return err->code;
     im = h->image;
     if (load(s, h, r, im, err) < 0)

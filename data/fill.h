@@ -17,8 +17,11 @@
 
 struct ot_source {
     const char *name;
-    struct ot_db *db;
+    struct ot_db *db; /* NULL: the keys are files */
     struct ot_keys keys;
+    const Caffe__ImageDataParameter *images; /* of files */
+    int32_t *label;                          /* owned; of each file */
+    uint64_t skip;                           /* records before position 0 */
     struct ot_transform transform;
     bool detection, shuffle;
     uint64_t seed;

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static int add(struct ot_keys *k, struct ot_bytes key, struct ot_err *err)
+int ot_keys_add(struct ot_keys *k, struct ot_bytes key, struct ot_err *err)
 {
     if (ot_grow(&k->text, &k->cap, k->len + key.n, 1, err) < 0 ||
         ot_grow(&k->end, &k->cap_end, k->n + 1, sizeof *k->end, err) < 0)
@@ -30,7 +30,7 @@ static int scan(struct ot_keys *k, struct ot_db_cursor *c, struct ot_err *err)
     int rc = ot_db_first(c, &key, &value, err);
 
     while (rc == 1) {
-        if (add(k, key, err) < 0)
+        if (ot_keys_add(k, key, err) < 0)
             return err->code;
         rc = ot_db_next(c, &key, &value, err);
     }
@@ -47,13 +47,17 @@ int ot_keys_scan(struct ot_keys *k, struct ot_db *db, struct ot_err *err)
         return err->code;
     rc = scan(k, c, err);
     ot_db_cursor_free(c);
-    if (rc == 0 && (k->n == 0 || k->n > UINT32_MAX))
-        rc = ot_fail(err, OT_EDATA, "LMDB '%s': must have 1 to 2^32 - 1 records, got %zu",
-                     ot_db_path(db), k->n);
-    if (rc < 0) {
+    if (rc == 0)
+        rc = ot_keys_seal(k, ot_db_path(db), err);
+    if (rc < 0)
         ot_keys_release(k);
-        return rc;
-    }
+    return rc;
+}
+
+int ot_keys_seal(struct ot_keys *k, const char *name, struct ot_err *err)
+{
+    if (k->n == 0 || k->n > UINT32_MAX)
+        return ot_fail(err, OT_EDATA, "'%s': must have 1 to 2^32 - 1 records, got %zu", name, k->n);
     k->fingerprint = ot_hash64(k->text, k->len);
     if (k->width) {
         ot_free(k->end);

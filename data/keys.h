@@ -1,5 +1,5 @@
 /*
- * keys.h - the list of an LMDB's keys: ordinal -> key, in one block of memory.
+ * keys.h - the list of an LMDB's keys (or of the files of a list): ordinal -> key, in one block.
  *
  * Ownership: ot_keys_scan() fills *k with owned memory; ot_keys_release() frees it.
  * Threads: read-only after the scan.  Errors: OT_EDATA for an empty database.
@@ -20,6 +20,10 @@ struct ot_keys {
     size_t cap_end;
     uint64_t fingerprint;
 };
+
+/* By hand: add to a { 0 }, in order, then seal; `name` is what is blamed when there are none. */
+int ot_keys_add(struct ot_keys *k, struct ot_bytes key, struct ot_err *err);
+int ot_keys_seal(struct ot_keys *k, const char *name, struct ot_err *err);
 
 int ot_keys_scan(struct ot_keys *k, struct ot_db *db, struct ot_err *err);
 struct ot_bytes ot_keys_at(const struct ot_keys *k, size_t index);

@@ -14,7 +14,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "data/fill.h"
+#include "data/list.h"
 
 enum { EXTRA_SLOTS = 2, FETCH_SLOTS = 4, MAX_THREADS = 256, MAX_AHEAD = 4096 };
 
@@ -114,7 +116,7 @@ static int start(struct ot_loader *l, struct ot_err *err)
 static int check_conf(const struct ot_loader_conf *c, struct ot_err *err)
 {
     if (!c->source || !c->source[0])
-        return ot_fail(err, OT_ECONFIG, "source: must name an LMDB, got ''");
+        return ot_fail(err, OT_ECONFIG, "source: must name an LMDB or a list, got ''");
     if (c->batch_size < 1)
         return ot_fail(err, OT_ECONFIG, "batch_size: must be >= 1, got %d", c->batch_size);
     if (c->threads < 1 || c->threads > MAX_THREADS)
@@ -134,9 +136,17 @@ static int open_source(struct ot_loader *l, const struct ot_loader_conf *c, stru
     s->detection = c->detection;
     s->shuffle = c->shuffle;
     s->seed = c->seed;
+    s->images = c->images;
+    if (c->rand_skip)
+        s->skip = ot_rng_below(c->seed, OT_RNG_SHUFFLE, UINT64_MAX, 0, c->rand_skip);
     if (ot_transform_open(&s->transform, c->transform, c->det, c->detection, c->train, c->seed,
                           c->base_dir, err) < 0)
         return err->code;
+    if (c->images) {
+        if (ot_list_read(c->source, &s->keys, &s->label, err) < 0)
+            return err->code;
+        return ot_hand_open(&l->hand, s, err);
+    }
     s->db = ot_db_open(c->source, err);
     if (!s->db)
         return err->code;
@@ -206,6 +216,7 @@ void ot_loader_close(struct ot_loader *l)
     ot_keys_release(&l->source.keys);
     ot_transform_close(&l->source.transform);
     ot_db_close(l->source.db);
+    ot_free(l->source.label);
     ot_free(l->thread);
     ot_free(l->slot);
     ot_free(l->name);
@@ -371,7 +382,7 @@ int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err)
 
 const char *ot_loader_source(const struct ot_loader *l)
 {
-    return ot_db_path(l->source.db);
+    return l->source.db ? ot_db_path(l->source.db) : l->name;
 }
 
 size_t ot_loader_count(const struct ot_loader *l)

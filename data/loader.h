@@ -1,15 +1,17 @@
 /*
- * loader.h - batches from an LMDB, decoded and transformed ahead of need.
+ * loader.h - batches from an LMDB or a list of image files, decoded and transformed ahead of need.
  *
  * The stream of samples is a pure function of (seed, position): position p is record p % n in
  * key order, or with `shuffle` record ot_permute(seed, p / n, n, p % n); augmentation of the
  * sample at position p is drawn with (seed, OT_RNG_AUGMENT, p, ...).  So batches are the same for
- * any number of worker threads, and a run resumes from the position alone.
+ * any number of worker threads, and a run resumes from the position alone.  With rand_skip,
+ * position 0 is a record drawn from the first rand_skip ones.
  *
  * Images (Datum): out = (pixel - mean) * scale, crop, mirror as Caffe's DataTransformer: centre
  * crop in TEST, random in TRAIN; mirror is a coin flip in both phases.  Batch shape (N,C,H,W),
  * labels (N).  The first record of a batch decides its shape; another shape is an error that
- * names the key.
+ * names the key.  Images of a list (data/list.h) are read from root_folder + path, in colour or
+ * grey, and resized bilinearly to new_height x new_width where given.
  *
  * Detection (AnnotatedDatum): decoded, resized bilinearly so that the short side is
  * `short_side`, unless the long side would exceed `max_side` (py-faster-rcnn), flipped or not
@@ -37,13 +39,16 @@
 struct ot_loader;
 
 struct ot_loader_conf {
-    const char *source; /* LMDB directory (or file) */
-    bool detection;     /* AnnotatedDatum instead of Datum */
-    bool train;         /* phase TRAIN */
+    const char *source;                      /* LMDB directory (or file), or a list */
+    const Caffe__ImageDataParameter *images; /* source is a list of files, to be read and resized
+                                                as this says; NULL: LMDB; borrowed while open */
+    bool detection;                          /* AnnotatedDatum instead of Datum */
+    bool train;                              /* phase TRAIN */
     int batch_size;
     int threads;  /* decode workers, >= 1 */
     int prefetch; /* batches ahead, >= 1 */
     bool shuffle;
+    uint32_t rand_skip;
     uint64_t seed;
     const Caffe__TransformationParameter *transform; /* NULL: defaults; borrowed while open */
     const Caffe__DetectionDataParameter *det;        /* NULL: defaults; borrowed while open */

@@ -81,19 +81,14 @@ void ot_transform_close(struct ot_transform *t)
 void ot_scratch_release(struct ot_scratch *s)
 {
     ot_image_release(&s->image);
+    ot_image_release(&s->resized);
     ot_free(s->row);
     ot_free(s->tap);
     *s = (struct ot_scratch){ 0 };
 }
 
-static int load_encoded(const struct ot_transform *t, const struct ot_record *r, bool detection,
-                        struct ot_scratch *s, struct ot_pixels *px, struct ot_err *err)
+void ot_pixels_of_image(const struct ot_image *im, struct ot_pixels *px)
 {
-    int channels = detection || t->p->force_color ? 3 : t->p->force_gray ? 1 : 0;
-    const struct ot_image *im = &s->image;
-
-    if (ot_image_decode(&s->image, r->data, channels, err) < 0)
-        return err->code;
     *px = (struct ot_pixels){ .u8 = im->pixel,
                               .channels = im->channels,
                               .height = im->height,
@@ -101,6 +96,16 @@ static int load_encoded(const struct ot_transform *t, const struct ot_record *r,
                               .cs = 1,
                               .ys = (ptrdiff_t)im->width * im->channels,
                               .xs = im->channels };
+}
+
+static int load_encoded(const struct ot_transform *t, const struct ot_record *r, bool detection,
+                        struct ot_scratch *s, struct ot_pixels *px, struct ot_err *err)
+{
+    int channels = detection || t->p->force_color ? 3 : t->p->force_gray ? 1 : 0;
+
+    if (ot_image_decode(&s->image, r->data, channels, err) < 0)
+        return err->code;
+    ot_pixels_of_image(&s->image, px);
     return 0;
 }
 

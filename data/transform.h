@@ -50,8 +50,8 @@ struct ot_pixels {
 };
 
 struct ot_scratch {
-    struct ot_image image; /* what was decoded */
-    float *row;            /* floats of a record; rows and taps of a resize */
+    struct ot_image image, resized; /* what was decoded; a list's image at its new size */
+    float *row;                     /* floats of a record; rows and taps of a resize */
     size_t cap_row;
     int *tap;
     size_t cap_tap;
@@ -75,6 +75,9 @@ void ot_scratch_release(struct ot_scratch *s);
 /* Decodes; channels as stored unless forced.  `detection`: always three. */
 int ot_pixels_load(const struct ot_transform *t, const struct ot_record *r, bool detection,
                    struct ot_scratch *s, struct ot_pixels *px, struct ot_err *err);
+
+/* Of an image, which must stay as long. */
+void ot_pixels_of_image(const struct ot_image *im, struct ot_pixels *px);
 
 /* Caffe: checks the source against crop and mean and gives the output's height and width. */
 int ot_transform_shape(const struct ot_transform *t, const struct ot_pixels *px, int *height,

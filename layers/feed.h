@@ -6,7 +6,7 @@
  * The trainer advances all feeds of a net before each forward; a layer only copies.
  *
  * What the tops mean, in order:
- *   Data           data (N,C,H,W), label (N), weight (N)
+ *   Data, ImageData   data (N,C,H,W), label (N), weight (N)
  *   DetectionData  data (N,3,H,W), im_info (N,3: height, width, scale), gt_boxes (N,G,6: x1, y1,
  *                  x2, y2 in blob pixels, inclusive corners as in py-faster-rcnn; class; weight -
  *                  unused rows have class -1), booked (N,K,5: x1, y1, x2, y2, w: w = 1 takes a

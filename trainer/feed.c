@@ -124,64 +124,125 @@ static const float *values(void *ctx, int top, struct ot_err *err)
 }
 
 /* What Caffe once had in data_param is refused rather than passed over. */
-static int check_old_names(const struct ot_layer *l, const Caffe__DataParameter *d,
-                           struct ot_err *err)
+struct old_name {
+    const char *field;
+    bool given;
+    const char *instead;
+};
+
+static int check_old_names(const struct ot_layer *l, const void *msg, const char *param,
+                           const struct old_name *old, size_t n, struct ot_err *err)
 {
-    const struct {
-        const char *field;
-        bool given;
-        const char *instead;
-    } old[] = {
+    for (size_t i = 0; i < n; i++)
+        if (old[i].given)
+            return ot_layer_fail(l, err, msg, old[i].field, OT_ECONFIG,
+                                 "%s.%s is not supported; %s", param, old[i].field, old[i].instead);
+    return 0;
+}
+
+static int check_data_names(const struct ot_layer *l, const Caffe__DataParameter *d,
+                            struct ot_err *err)
+{
+    const struct old_name old[] = {
         { "scale", d->has_scale, "write it in transform_param" },
         { "mean_file", d->mean_file != NULL, "write it in transform_param" },
         { "crop_size", d->has_crop_size, "write it in transform_param" },
         { "mirror", d->has_mirror, "write it in transform_param" },
         { "force_encoded_color", d->force_encoded_color != 0, "use transform_param.force_color" },
-        { "rand_skip", d->rand_skip != 0, "use shuffle" },
     };
 
-    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
-        if (old[i].given)
-            return ot_layer_fail(l, err, d, old[i].field, OT_ECONFIG,
-                                 "data_param.%s is not supported; %s", old[i].field,
-                                 old[i].instead);
-    return 0;
+    return check_old_names(l, d, "data_param", old, sizeof old / sizeof old[0], err);
+}
+
+static int check_image_names(const struct ot_layer *l, const Caffe__ImageDataParameter *p,
+                             struct ot_err *err)
+{
+    const struct old_name old[] = {
+        { "scale", p->has_scale, "write it in transform_param" },
+        { "mean_file", p->mean_file != NULL, "write it in transform_param" },
+        { "crop_size", p->has_crop_size, "write it in transform_param" },
+        { "mirror", p->has_mirror, "write it in transform_param" },
+    };
+
+    return check_old_names(l, p, "image_data_param", old, sizeof old / sizeof old[0], err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
+
+/* What data_param says. */
+static int read_data(const struct ot_layer *l, struct ot_loader_conf *c, struct ot_err *err)
+{
+    const Caffe__DataParameter *d = l->conf->data_param;
+
+    if (!d || !d->source || !d->source[0])
+        return ot_layer_fail(l, err, l->conf, "data_param", OT_ECONFIG,
+                             "data_param.source is missing");
+    if (check_data_names(l, d, err) < 0)
+        return err->code;
+    if (d->has_backend && d->backend != CAFFE__DATA_PARAMETER__DB__LMDB)
+        return ot_layer_fail(l, err, d, "backend", OT_ECONFIG,
+                             "backend: only LMDB is supported, got LEVELDB");
+    c->source = d->source;
+    c->batch_size = d->batch_size > 1u << 20 ? 0 : (int)d->batch_size;
+    c->shuffle = d->shuffle;
+    c->rand_skip = d->rand_skip;
+    if (!c->batch_size)
+        return ot_layer_fail(l, err, d, "batch_size", OT_ECONFIG,
+                             "batch_size: must be in [1, 1048576], got %u", d->batch_size);
+    return 0;
+}
+
+/* What image_data_param says. */
+static int read_images(const struct ot_layer *l, struct ot_loader_conf *c, struct ot_err *err)
+{
+    const Caffe__ImageDataParameter *p = l->conf->image_data_param;
+
+    if (!p || !p->source || !p->source[0])
+        return ot_layer_fail(l, err, l->conf, "image_data_param", OT_ECONFIG,
+                             "image_data_param.source is missing");
+    if (check_image_names(l, p, err) < 0)
+        return err->code;
+    if (!p->new_height != !p->new_width || p->new_height > INT32_MAX || p->new_width > INT32_MAX)
+        return ot_layer_fail(l, err, p, p->new_height ? "new_height" : "new_width", OT_ECONFIG,
+                             "new_height and new_width: give both or neither, got %u and %u",
+                             p->new_height, p->new_width);
+    c->images = p;
+    c->source = p->source;
+    c->batch_size = p->batch_size > 1u << 20 ? 0 : (int)p->batch_size;
+    c->shuffle = p->shuffle;
+    c->rand_skip = p->rand_skip;
+    if (!c->batch_size)
+        return ot_layer_fail(l, err, p, "batch_size", OT_ECONFIG,
+                             "batch_size: must be in [1, 1048576], got %u", p->batch_size);
+    return 0;
+}
 
 static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
                        struct ot_err *err)
 {
     const Caffe__LayerParameter *p = l->conf;
-    const Caffe__DataParameter *d = p->data_param;
+    bool images = !strcmp(l->ops->type, "ImageData");
+    const void *param = images ? (const void *)p->image_data_param : p->data_param;
     struct ot_loader_conf c = { .detection = o->detection,
                                 .train = f->net->phase == CAFFE__PHASE__TRAIN,
                                 .threads = f->config->solver->data_threads,
                                 .seed = f->config->seed,
                                 .transform = p->transform_param,
-                                .det = p->detection_data_param };
+                                .det = p->detection_data_param,
+                                .prefetch = 4,
+                                .base_dir = "" };
 
-    if (!d || !d->source || !d->source[0])
-        return ot_layer_fail(l, err, p, "data_param", OT_ECONFIG, "data_param.source is missing");
-    if (check_old_names(l, d, err) < 0)
+    if ((images ? read_images(l, &c, err) : read_data(l, &c, err)) < 0)
         return err->code;
-    if (d->has_backend && d->backend != CAFFE__DATA_PARAMETER__DB__LMDB)
-        return ot_layer_fail(l, err, d, "backend", OT_ECONFIG,
-                             "backend: only LMDB is supported, got LEVELDB");
-    if (d->batch_size == 0 || d->batch_size > 1u << 20)
-        return ot_layer_fail(l, err, d, "batch_size", OT_ECONFIG,
-                             "batch_size: must be in [1, 1048576], got %u", d->batch_size);
-    c.source = ot_config_path(f->config, d->source, ot_doc_file(f->net->doc), err);
+    c.source = ot_config_path(f->config, c.source, ot_doc_file(f->net->doc), err);
     if (!c.source)
-        return ot_layer_blame(l, err, d, "source");
-    c.batch_size = o->batch_size = (int)d->batch_size;
-    c.prefetch = d->prefetch ? (int)d->prefetch : 4;
-    c.shuffle = d->shuffle;
-    c.base_dir = "";
+        return ot_layer_blame(l, err, param, "source");
+    o->batch_size = c.batch_size;
+    if (p->data_param && p->data_param->prefetch) /* Caffe takes it from there for ImageData too */
+        c.prefetch = (int)p->data_param->prefetch;
     o->loader = ot_loader_open(&c, err);
     if (!o->loader || ot_loader_peek(o->loader, &o->peek_c, &o->peek_h, &o->peek_w, err) < 0)
-        return ot_layer_blame(l, err, d, "source");
+        return ot_layer_blame(l, err, param, "source");
     return 0;
 }
 
