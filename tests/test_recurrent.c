@@ -1,11 +1,13 @@
 /* test_recurrent.c - LSTM and RNN: Caffe's values, gradients through time, states, errors. */
 #include <math.h>
 
+#include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
 #include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
+#include "tests/netkit.h"
 
 enum { T = 4, N = 2, D = 3, H = 5, S = 2 };
 
@@ -220,6 +222,51 @@ static void another_number_of_streams_begins_with_zeros(void **state)
     ot_mini_close(m);
 }
 
+/* ---- in a net ------------------------------------------------------------------------------- */
+
+static const char net_text[] =
+    "layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 4 dim: 2 dim: 3 } } } "
+    "layer { name: 'c' type: 'Input' top: 'label_cont' input_param { shape { dim: 4 dim: 2 } } } "
+    "layer { name: 't' type: 'Input' top: 't' input_param { shape { dim: 4 dim: 2 dim: 2 } } } "
+    "layer { name: 'a' type: 'InnerProduct' bottom: 'x' top: 'a' inner_product_param { axis: 2 "
+    "num_output: 7 weight_filler { type: 'xavier' } } } "
+    "layer { name: 'l' type: 'LSTM' bottom: 'a' bottom: 'label_cont' top: 'l' recurrent_param { "
+    "num_output: 6 weight_filler { type: 'xavier' } } } "
+    "layer { name: 'z' type: 'ReLU' bottom: 'l' top: 'l' } "
+    "layer { name: 'r' type: 'RNN' bottom: 'l' bottom: 'label_cont' top: 'r' recurrent_param { "
+    "num_output: 5 weight_filler { type: 'xavier' } } } "
+    "layer { name: 'w' type: 'ReLU' bottom: 'r' top: 'r' } "
+    "layer { name: 'y' type: 'InnerProduct' bottom: 'r' top: 'y' inner_product_param { axis: 2 "
+    "num_output: 2 weight_filler { type: 'xavier' } } } "
+    "layer { name: 'e' type: 'EuclideanLoss' bottom: 'y' bottom: 't' top: 'e' }";
+
+static void planned_memory_changes_no_gradient(void **state)
+{
+    struct ot_kit all = ot_kit_open(net_text, (struct ot_net_conf){ .seed = 5, .keep_all = true });
+    struct ot_kit few = ot_kit_open(net_text, (struct ot_net_conf){ .seed = 5 });
+
+    (void)state;
+    for (int pass = 0; pass < 2; pass++) {
+        ot_kit_fill(&all, 3, 2);
+        ot_kit_fill(&few, 3, 2);
+        assert_true(ot_kit_forward(&all) == ot_kit_forward(&few));
+        ot_kit_backward(&all);
+        ot_kit_backward(&few);
+    }
+    assert_int_equal(all.net->nlearn, 12);
+    for (size_t i = 0; i < all.net->nlearn; i++) {
+        size_t n;
+        float *a = ot_kit_param(all.net, all.net->learn[i], OT_PARAM_GRAD, &n);
+        float *b = ot_kit_param(few.net, few.net->learn[i], OT_PARAM_GRAD, &n);
+
+        assert_memory_equal(a, b, n * sizeof *a);
+        ot_free(a);
+        ot_free(b);
+    }
+    ot_kit_close(&all);
+    ot_kit_close(&few);
+}
+
 /* ---- errors --------------------------------------------------------------------------------- */
 
 #define RECURRENT(bottoms, tops, param)                                                      \
@@ -289,6 +336,7 @@ int main(void)
         cmocka_unit_test(two_short_passes_are_one_long_one),
         cmocka_unit_test(exposed_states_hand_on_what_the_layer_would_keep),
         cmocka_unit_test(another_number_of_streams_begins_with_zeros),
+        cmocka_unit_test(planned_memory_changes_no_gradient),
         cmocka_unit_test(wrong_settings_are_refused_by_name),
         cmocka_unit_test(another_number_of_values_is_refused),
     };
