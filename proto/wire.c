@@ -17,11 +17,7 @@
 enum {
     NET_LAYERS_V1 = 2,
     NET_LAYER = 100,
-    LAYER_NAME = 1,
-    LAYER_TYPE = 2,
-    LAYER_BLOBS = 7,
-    V1_NAME = 4,
-    V1_BLOBS = 6,
+    V1_LAYER_V0 = 1,
     BLOB_NUM = 1,
     BLOB_WIDTH = 4,
     BLOB_DATA = 5,
@@ -29,6 +25,11 @@ enum {
     BLOB_DOUBLE_DATA = 8,
     SHAPE_DIM = 1
 };
+
+/* Where a layer of each age has what is read; type 0: not as a string of today. */
+static const struct layout {
+    uint32_t name, type, blobs;
+} today = { 1, 2, 7 }, v1 = { 4, 0, 6 }, v0 = { 1, 0, 50 };
 
 enum wire_type { VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 };
 
@@ -308,7 +309,8 @@ static int add_blob(struct ot_wire_layer *l, size_t *cap, struct span s, struct 
     return 0;
 }
 
-static int read_names(struct span s, bool v1, struct ot_wire_layer *l, struct ot_err *err)
+static int read_names(struct span s, const struct layout *at, struct ot_wire_layer *l,
+                      struct ot_err *err)
 {
     struct field f;
 
@@ -317,9 +319,9 @@ static int read_names(struct span s, bool v1, struct ot_wire_layer *l, struct ot
             return err->code;
         if (f.type != BYTES)
             continue;
-        if (f.number == (v1 ? V1_NAME : LAYER_NAME) && read_text(f.body, &l->name, err) < 0)
+        if (f.number == at->name && read_text(f.body, &l->name, err) < 0)
             return err->code;
-        if (!v1 && f.number == LAYER_TYPE && read_text(f.body, &l->type, err) < 0)
+        if (at->type && f.number == at->type && read_text(f.body, &l->type, err) < 0)
             return err->code;
     }
     if (!l->name)
@@ -330,20 +332,37 @@ static int read_names(struct span s, bool v1, struct ot_wire_layer *l, struct ot
 }
 
 /* Names come first, whatever the order in the file, so that every later message has them. */
-static int read_layer(struct span s, bool v1, struct ot_wire_layer *l, struct ot_err *err)
+static int read_layer(struct span s, const struct layout *at, struct ot_wire_layer *l,
+                      struct ot_err *err)
 {
     struct field f;
     size_t cap = 0;
 
-    if (read_names(s, v1, l, err) < 0)
+    if (read_names(s, at, l, err) < 0)
         return ot_err_wrap(err, "layer '%s'", l->name ? l->name : "?");
     while (s.p < s.end) {
         if (next_field(&s, &f, err) < 0 ||
-            (f.type == BYTES && f.number == (v1 ? V1_BLOBS : LAYER_BLOBS) &&
-             add_blob(l, &cap, f.body, err) < 0))
+            (f.type == BYTES && f.number == at->blobs && add_blob(l, &cap, f.body, err) < 0))
             return ot_err_wrap(err, "layer '%s'", l->name);
     }
     return 0;
+}
+
+/* A layer of `layers`: V1, or V0 when it has a layer inside.  Damage is left to read_layer(), which
+ * says it with the layer's name. */
+static int read_old_layer(struct span s, struct ot_wire_layer *l, struct ot_err *err)
+{
+    struct ot_err unsaid = OT_ERR_INIT;
+    struct span inside = { 0 }, look = s;
+    struct field f;
+
+    while (look.p < look.end) {
+        if (next_field(&look, &f, &unsaid) < 0)
+            return read_layer(s, &v1, l, err);
+        if (f.number == V1_LAYER_V0 && f.type == BYTES)
+            inside = f.body;
+    }
+    return inside.p ? read_layer(inside, &v0, l, err) : read_layer(s, &v1, l, err);
 }
 
 static int read_net(struct span s, struct ot_weights *w, struct ot_err *err)
@@ -362,7 +381,8 @@ static int read_net(struct span s, struct ot_weights *w, struct ot_err *err)
         if (ot_grow(&w->layer, &cap, w->n + 1, sizeof *w->layer, err) < 0)
             return err->code;
         w->n++;
-        if (read_layer(f.body, f.number == NET_LAYERS_V1, &w->layer[w->n - 1], err) < 0)
+        if ((f.number == NET_LAYERS_V1 ? read_old_layer(f.body, &w->layer[w->n - 1], err)
+                                       : read_layer(f.body, &today, &w->layer[w->n - 1], err)) < 0)
             return err->code;
     }
     return 0;

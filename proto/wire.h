@@ -4,9 +4,9 @@
  * Weights are read by walking the wire format by hand (protobuf.dev, "Encoding"): only name, type
  * and blobs of each layer are decoded and everything else is stepped over unread.  So files of
  * every fork load, also where their layer messages use the same field numbers for other things.
- * Both layouts are read: `layer` (field 100) and V1 `layers` (field 2), shapes in BlobShape or in
- * the legacy num/channels/height/width, values as float or double, packed or not.  As in Caffe,
- * legacy dims win over a shape, and double values over float ones.
+ * All layouts are read: `layer` (field 100), V1 `layers` (field 2) and V0 (a layer inside those);
+ * shapes in BlobShape or in the legacy num/channels/height/width, values as float or double, packed
+ * or not.  As in Caffe, legacy dims win over a shape, and double values over float ones.
  *
  * Invariants of what was read: every dim >= 0, the product of the dims is count, and data holds
  * count values (no dims: a scalar, count 1).
@@ -51,7 +51,7 @@ struct ot_wire_blob {
 };
 
 struct ot_wire_layer {
-    char *name, *type; /* never NULL; type is "" in V1 layers */
+    char *name, *type; /* never NULL; type is "" in V1 and V0 layers */
     size_t nblob;
     struct ot_wire_blob *blob;
 };

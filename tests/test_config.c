@@ -266,6 +266,36 @@ static void a_wrong_set_says_which_one(void **state)
         "the net is inline; use net_param.");
 }
 
+/* Files in the formats of the past are read as of today, and --set speaks of what they became. */
+static void old_formats_are_upgraded_before_set(void **state)
+{
+    static const char *const set[] = { "net.layer[r].param[1].decay_mult=5", "type=SGD" };
+    static const char *const twice[] = { "solver_type=ADAM" };
+    static const char *const layers[] = { "net.layers[0].name=x" };
+    struct ot_config *c;
+
+    (void)state;
+    (void)ot_tiny_file("v1.prototxt", "input: 'x' input_shape { dim: 1 }\n"
+                                      "layers { name: 'r' type: RELU blobs_lr: 3 blobs_lr: 2 }");
+    c = good("net: \"v1.prototxt\" max_iter: 1 solver_type: ADAGRAD", set, 2);
+    assert_string_equal(c->solver->type, "SGD");
+    assert_int_equal(c->train.param->n_layer, 2);
+    assert_string_equal(c->train.param->layer[1]->type, "ReLU");
+    assert_near(c->train.param->layer[1]->param[0]->lr_mult, 3, 0);
+    assert_near(c->train.param->layer[1]->param[1]->decay_mult, 5, 0);
+    ot_config_free(c);
+    c = good("net_param { layers { type: TANH } } max_iter: 1", twice, 1);
+    assert_string_equal(c->solver->type, "Adam");
+    assert_string_equal(c->train.param->layer[0]->type, "TanH");
+    ot_config_free(c);
+    bad("net: \"v1.prototxt\" max_iter: 1\ntype: \"SGD\"", twice, 1, OT_ECONFIG,
+        "--set solver_type=ADAM: solver_type is the old form of type");
+    bad("net: \"v1.prototxt\" max_iter: 1", layers, 1, OT_ECONFIG, "got both");
+    (void)ot_tiny_file("v1.prototxt", "\nlayers { name: 'r' }");
+    bad("net: \"v1.prototxt\" max_iter: 1", NULL, 0, OT_ECONFIG,
+        "v1.prototxt:2:1: layer 'r': the type is missing");
+}
+
 static void no_mining_leaves_the_block_out(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -294,6 +324,7 @@ int main(void)
         cmocka_unit_test(set_names_layers_of_the_net_in_both_phases),
         cmocka_unit_test(set_can_name_another_net),
         cmocka_unit_test(a_wrong_set_says_which_one),
+        cmocka_unit_test(old_formats_are_upgraded_before_set),
         cmocka_unit_test(no_mining_leaves_the_block_out),
     };
 

@@ -249,6 +249,44 @@ static void both_layouts_have_their_shapes(void **state)
     }
 }
 
+/* layers { layer { name: 'l' type: 'conv' blobs { 2x1x1x1 } blobs { 1 } } bottom top }, and a V1
+ * layer after it. */
+static void v0_layers_have_their_blobs_inside(void **state)
+{
+    static const float values[] = { 0.5f, 1.5f };
+    struct ot_str net = { 0 }, layer = { 0 }, v0 = { 0 }, blob = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_weights w;
+
+    (void)state;
+    for (unsigned i = 1; i <= 4; i++)
+        number(&blob, i, i == 1 ? 2 : 1);
+    bytes(&blob, 5, values, sizeof values);
+    bytes(&v0, 1, "l", 1);
+    bytes(&v0, 2, "conv", 4);
+    nest(&v0, 50, &blob);
+    bytes(&blob, 5, values, sizeof *values);
+    nest(&v0, 50, &blob);
+    bytes(&layer, 2, "bottom", 6);
+    nest(&layer, 1, &v0);
+    bytes(&layer, 3, "top", 3);
+    nest(&net, 2, &layer);
+    bytes(&layer, 4, "m", 1);
+    nest(&net, 2, &layer);
+    assert_ok(ot_wire_parse_net(net.buf, net.len, &w, &err), &err);
+    assert_int_equal(w.n, 2);
+    assert_string_equal(w.layer[0].name, "l");
+    assert_string_equal(w.layer[0].type, "");
+    assert_int_equal(w.layer[0].nblob, 2);
+    assert_int_equal(w.layer[0].blob[0].shape.nd, 4);
+    assert_memory_equal(w.layer[0].blob[0].data, values, sizeof values);
+    assert_string_equal(w.layer[1].name, "m");
+    ot_weights_free(&w);
+    for (size_t n = 1; n < net.len - 5; n++) /* cut within the first layer */
+        assert_int_equal(ot_wire_parse_net(net.buf, n, &w, &err), OT_EDATA);
+    ot_str_release(&net);
+}
+
 static void a_mean_file_is_one_blob(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -537,6 +575,7 @@ int main(void)
         cmocka_unit_test(everything_else_is_stepped_over),
         cmocka_unit_test(weights_that_caffe_wrote_are_read_bit_by_bit),
         cmocka_unit_test(both_layouts_have_their_shapes),
+        cmocka_unit_test(v0_layers_have_their_blobs_inside),
         cmocka_unit_test(a_mean_file_is_one_blob),
         cmocka_unit_test(dims_that_cannot_be_are_refused_with_layer_and_blob),
         cmocka_unit_test(lengths_and_tags_that_cannot_be_are_refused),

@@ -317,6 +317,7 @@ static int load(struct ot_config *c, const char *const *sets, int nset, bool no_
     if (no_mining)
         s->mining = NULL; /* its memory is the document's */
     if (find_train_net(c, &shared, err) < 0 || apply_sets(c, shared, sets, nset, true, err) < 0 ||
+        (shared && ot_upgrade_net(shared, root_net(shared), err) < 0) ||
         find_test_nets(c, shared, err) < 0)
         return err->code;
     if (check_numbers(c, err) < 0 || check_rest(c, err) < 0)
