@@ -4,6 +4,7 @@
 #   make demo         all the set-up, then ohemtrain configs/frcnn.conf (6 minutes)
 #   make check        all the set-up, then every test
 #   make asan tsan    the tests under ASan+UBSan; the threaded modules under TSan
+#   make fuzz         libFuzzer on the readers of files, FUZZ_SECONDS=20 each
 #   make lint         include graph, formatting, clang-tidy, cppcheck, headers
 #   make bench        speed and memory beside PyTorch, as JSON
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
@@ -25,7 +26,7 @@ CUDNN  := $(firstword $(wildcard $(if $(NVCC),$(addsuffix /cudnn.h,$(CUDA_HOME)/
             /usr/local/include /usr/include /usr/include/x86_64-linux-gnu))))
 CUDA   ?= $(if $(CUDNN),1,0)
 # The sanitizers do not get along with the driver's memory.
-USE_CUDA := $(if $(filter asan tsan,$(MODE)),0,$(CUDA))
+USE_CUDA := $(if $(filter asan tsan fuzz,$(MODE)),0,$(CUDA))
 PYTHON ?= python3
 Q      := $(if $(V),,@)
 B      := $(BUILD)/$(MODE)
@@ -40,6 +41,10 @@ MODE_debug   := -O0 -g3 -fopenmp
 MODE_asan    := -O1 -g -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=all \
                 -fno-omit-frame-pointer
 MODE_tsan    := -O1 -g -fsanitize=thread -Wno-unknown-pragmas
+# clang; without OpenMP, whose runtime would be one more package
+MODE_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
+                -fno-sanitize-recover=all \
+                -fno-omit-frame-pointer -Wno-unknown-pragmas -Wno-format-nonliteral
 ifeq ($(MODE_$(MODE)),)
 $(error MODE=$(MODE) is not one of: $(patsubst MODE_%,%,$(filter MODE_%,$(.VARIABLES))))
 endif
@@ -60,7 +65,8 @@ LIB   := $(B)/libohemtrain.a
 PROGS := $(patsubst tools/%.c,$(B)/%,$(wildcard tools/ohem*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tools/ohem*.c),$(wildcard tools/*.c)))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/test_*.c)))
-TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
+TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c \
+              tests/fuzz/fuzz_*.c)))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/bench_*.c))
 HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
 
@@ -178,6 +184,39 @@ tsan:
 	$(Q)$(MAKE) --no-print-directory MODE=tsan tsan-built
 tsan-built: $(THREADED:%=$(B)/tests/%)
 	$(Q)tools/run-tests --build $(B) $^
+
+# ---- fuzzing -------------------------------------------------------------------------------------
+# What is found stays in build/fuzz/; a bug's input goes into tests/fuzz/corpus/ by hand, with its fix.
+.PHONY: fuzz fuzz-built fuzz-seeds
+FUZZ         := text datum wire
+FUZZ_SECONDS ?= 20
+FUZZ_FLAGS   := -rss_limit_mb=2048 -malloc_limit_mb=512 -timeout=10 -max_len=16384 \
+                -verbosity=0 -print_final_stats=1
+FUZZ_OBJ     := $(patsubst %.c,$(B)/%.o,$(wildcard base/*.c proto/*.c data/*.c)) \
+                $(PROTO:%=$(B)/%.pb-c.o)
+fuzz:
+	$(Q)./tools/install-deps --fuzz
+	$(Q)$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-built
+
+fuzz-built: $(FUZZ:%=$(B)/fuzz_%)
+	$(Q)for t in $(FUZZ); do echo "fuzz_$$t, $(FUZZ_SECONDS) s"; mkdir -p $(B)/found/$$t && $(B)/fuzz_$$t $(FUZZ_FLAGS) \
+	    -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/found/$$t- \
+	    $$(test ! -f tests/fuzz/$$t.dict || echo -dict=tests/fuzz/$$t.dict) \
+	    $(B)/found/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+$(FUZZ:%=$(B)/fuzz_%): $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/entry_%.o $(FUZZ_OBJ)
+	$(if $(Q),@echo '  LD    $@')
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lprotobuf-c -llmdb -lturbojpeg -lpng -lz -lm -pthread
+
+$(FUZZ:%=$(B)/tests/fuzz/entry_%.o): $(B)/tests/fuzz/entry_%.o: tests/fuzz/entry.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DOT_FUZZ=ot_fuzz_$* -MMD -MP -c -o $@ $<
+
+# The corpus is committed; this makes its binary part anew.
+fuzz-seeds: $(B)/fuzz-seeds
+	$(Q)$(B)/fuzz-seeds tests/fuzz/corpus
+$(B)/fuzz-seeds: $(B)/tests/fuzz/seeds.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- data of the demo and of the example configs -------------------------------------------------
 .PHONY: data demo bccd

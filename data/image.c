@@ -8,6 +8,7 @@
 #include "data/image.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -42,6 +43,16 @@ int ot_image_alloc(struct ot_image *im, int width, int height, int channels, str
     im->height = height;
     im->channels = channels;
     return 0;
+}
+
+int ot_image_alloc_for(struct ot_image *im, int width, int height, int channels, size_t bytes,
+                       struct ot_err *err)
+{
+    if (width > 0 && height > 0 &&
+        (uint64_t)width * (uint64_t)height / OT_IMAGE_DENSITY > (uint64_t)bytes)
+        return ot_fail(err, OT_EDATA, "image: %dx%d pixels cannot be in a file of %zu bytes", width,
+                       height, bytes);
+    return ot_image_alloc(im, width, height, channels, err);
 }
 
 void ot_image_release(struct ot_image *im)

@@ -33,7 +33,7 @@ int ot_jpeg_decode(struct ot_image *im, struct ot_bytes file, int channels, stru
         return ot_fail(err, OT_EDATA, "JPEG: must be grey or colour, got four channels (CMYK)");
     if (channels == 0)
         channels = space == TJCS_GRAY ? 1 : 3;
-    if (ot_image_alloc(im, w, h, channels, err) < 0)
+    if (ot_image_alloc_for(im, w, h, channels, file.n, err) < 0)
         return ot_err_wrap(err, "JPEG");
     if (tjDecompress2(im->jpeg, file.data, (unsigned long)file.n, im->pixel, w, 0, h,
                       channels == 1 ? TJPF_GRAY : TJPF_BGR, FLAGS) < 0)

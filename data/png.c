@@ -23,8 +23,6 @@ struct reader {
     char text[160];
 };
 
-static const png_byte colour_chunks[] = "cHRM\0gAMA\0iCCP\0sRGB";
-
 static void on_error(png_structp png, png_const_charp text)
 {
     struct reader *r = png_get_error_ptr(png);
@@ -71,16 +69,18 @@ static void read_all(png_structp png, png_infop info, struct reader *r)
     size_t stride;
     int passes;
 
-    /* colour spaces would make grey of colour by another formula than everyone else's */
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, colour_chunks, 4);
+    /* All but transparency of what is not pixels: colour spaces would make grey of colour by
+     * another formula than everyone else's, and compressed texts can be 8 MB each. */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_user_limits(png, OT_IMAGE_MAX_SIDE, OT_IMAGE_MAX_SIDE);
     png_set_read_fn(png, r, on_read);
     png_read_info(png, info);
     transform(png, info, r);
     passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    r->rc = ot_image_alloc(r->im, (int)png_get_image_width(png, info),
-                           (int)png_get_image_height(png, info), r->channels, r->err);
+    r->rc = ot_image_alloc_for(r->im, (int)png_get_image_width(png, info),
+                               (int)png_get_image_height(png, info), r->channels, r->file.n,
+                               r->err);
     if (r->rc < 0)
         return;
     stride = (size_t)r->im->width * (size_t)r->channels;

@@ -15,7 +15,8 @@
 struct ot_parser {
     struct ot_lex lx;
     struct ot_doc *doc;
-    int depth; /* of messages being open */
+    int depth;    /* of messages being open */
+    int messages; /* made so far */
 };
 
 /* A field of `type` by name, or by alias when *alias becomes true; unknown: the error at `loc`. */

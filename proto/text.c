@@ -121,6 +121,9 @@ static int parse_one(struct ot_parser *ps, ProtobufCMessage *msg, const Protobuf
         return ot_fail_at(err, loc, OT_EPARSE, "field \"%s\" has too many values, got %zu", f->name,
                           index);
     if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
+        if (++ps->messages > OT_TEXT_MESSAGES)
+            return ot_fail_at(err, loc, OT_EPARSE, "text has more than %d messages, got \"%s\"",
+                              OT_TEXT_MESSAGES, f->name);
         v.msg = ot_doc_message(ps->doc, f->descriptor, loc, err);
         rc = v.msg ? parse_message(ps, f, loc, v.msg, err) : err->code;
     } else {

@@ -16,7 +16,8 @@
  * Errors: OT_EPARSE with file:line:col, one for the first mistake:
  *   net.prototxt:14:5: message type "caffe.PoolingParameter" has no field named "ceil_mod"; did
  *   you mean "ceil_mode"?
- * Nesting is limited to OT_TEXT_DEPTH, file size to OT_TEXT_BYTES.
+ * Nesting is limited to OT_TEXT_DEPTH, file size to OT_TEXT_BYTES, and the number of messages to
+ * OT_TEXT_MESSAGES: `layer{}` is 7 bytes of text and a hundred times that in memory.
  */
 #ifndef OT_PROTO_TEXT_H
 #define OT_PROTO_TEXT_H
@@ -28,7 +29,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { OT_TEXT_DEPTH = 64, OT_TEXT_BYTES = 64 << 20 };
+enum { OT_TEXT_DEPTH = 64, OT_TEXT_BYTES = 64 << 20, OT_TEXT_MESSAGES = 1 << 17 };
 
 struct ot_doc;
 

@@ -161,7 +161,7 @@ static const struct {
 static bool belongs(const Caffe__V1LayerParameter *l, const char *field)
 {
     const ProtobufCEnumValue *e = protobuf_c_enum_descriptor_get_value(
-        &caffe__v1_layer_parameter__layer_type__descriptor, l->type);
+        &caffe__v1_layer_parameter__layer_type__descriptor, (int)l->type);
     size_t n = strlen(e->name), i = 0;
 
     if (strlen(field) < 6 || strcmp(field + strlen(field) - 6, "_param") != 0 ||

@@ -128,7 +128,7 @@ static int upgrade_layer(struct ot_doc *doc, Caffe__V1LayerParameter *l, struct 
         return ot_fail_at(err, ot_doc_loc(doc, v0, NULL), OT_ECONFIG, "the type is missing");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i].name, v0->type))
-            type.e = types[i].type;
+            type.e = (int)types[i].type;
     if (type.e == V1(NONE))
         return ot_fail_at(err, ot_doc_loc(doc, v0, "type"), OT_ECONFIG,
                           "unknown type of a V0 layer, got \"%s\"", v0->type);

@@ -368,7 +368,7 @@ static int read_old_layer(struct span s, struct ot_wire_layer *l, struct ot_err 
 static int read_net(struct span s, struct ot_weights *w, struct ot_err *err)
 {
     struct field f;
-    size_t cap = 0;
+    size_t cap = 0, blobs = 0;
 
     while (s.p < s.end) {
         if (next_field(&s, &f, err) < 0)
@@ -384,6 +384,10 @@ static int read_net(struct span s, struct ot_weights *w, struct ot_err *err)
         if ((f.number == NET_LAYERS_V1 ? read_old_layer(f.body, &w->layer[w->n - 1], err)
                                        : read_layer(f.body, &today, &w->layer[w->n - 1], err)) < 0)
             return err->code;
+        blobs += w->layer[w->n - 1].nblob;
+        if (blobs > OT_WIRE_ALL_BLOBS)
+            return ot_fail(err, OT_EDATA, "a net must have at most %d blobs, got more",
+                           OT_WIRE_ALL_BLOBS);
     }
     return 0;
 }
@@ -443,19 +447,28 @@ const struct ot_wire_layer *ot_weights_find(const struct ot_weights *w, const ch
     return NULL;
 }
 
+int ot_wire_parse_blob(const void *bytes, size_t n, struct ot_wire_blob *b, struct ot_err *err)
+{
+    struct span s = { bytes, (const uint8_t *)bytes + n, bytes };
+
+    *b = (struct ot_wire_blob){ 0 };
+    if (read_blob(s, b, err) < 0) {
+        ot_wire_blob_free(b);
+        return err->code;
+    }
+    return 0;
+}
+
 int ot_wire_read_blob(const char *path, struct ot_wire_blob *b, struct ot_err *err)
 {
     size_t n = 0;
     char *bytes = ot_read_file(path, OT_WIRE_BYTES, &n, err);
-    struct span s = { (const uint8_t *)bytes, (const uint8_t *)bytes + n, (const uint8_t *)bytes };
     int rc;
 
     *b = (struct ot_wire_blob){ 0 };
     if (!bytes)
         return err->code;
-    rc = read_blob(s, b, err);
+    rc = ot_wire_parse_blob(bytes, n, b, err);
     ot_free(bytes);
-    if (rc < 0)
-        ot_wire_blob_free(b);
     return rc < 0 ? ot_err_at(err, (struct ot_loc){ path, 0, 0 }) : 0;
 }

@@ -10,7 +10,8 @@
  *
  * Invariants of what was read: every dim >= 0, the product of the dims is count, and data holds
  * count values (no dims: a scalar, count 1).
- * Memory stays within a small multiple of the file's size.
+ * Memory stays within 4 times the file's size and 256 MiB for the structs of layers and blobs, and
+ * for a message within OT_WIRE_GROWTH times its size and 1 MiB.
  *
  * Ownership: the caller owns what it read: ot_weights_free(), ot_wire_blob_free(),
  *            ot_wire_free_message().
@@ -35,9 +36,16 @@
 #include "base/err.h"
 
 /* Dims of a blob (Caffe's kMaxBlobAxes); more layers or blobs are taken for a broken file. */
-enum { OT_WIRE_DIMS = 32, OT_WIRE_LAYERS = 1 << 16, OT_WIRE_BLOBS = 1 << 10 };
+enum {
+    OT_WIRE_DIMS = 32,
+    OT_WIRE_LAYERS = 1 << 16,
+    OT_WIRE_BLOBS = 1 << 10,    /* of a layer */
+    OT_WIRE_ALL_BLOBS = 1 << 18 /* of a net */
+};
 
 #define OT_WIRE_BYTES ((size_t)INT32_MAX) /* largest message that protobuf can read */
+
+enum { OT_WIRE_GROWTH = 16 };
 
 struct ot_wire_shape {
     int nd;
@@ -70,11 +78,14 @@ const struct ot_wire_layer *ot_weights_find(const struct ot_weights *w, const ch
 
 /* A file that is one BlobProto (mean image). */
 int ot_wire_read_blob(const char *path, struct ot_wire_blob *b, struct ot_err *err);
+int ot_wire_parse_blob(const void *bytes, size_t n, struct ot_wire_blob *b, struct ot_err *err);
 void ot_wire_blob_free(struct ot_wire_blob *b);
 
 /* A file that is one message (SolverState, ...), strictly; files over `limit` bytes are refused. */
 ProtobufCMessage *ot_wire_read_message(const ProtobufCMessageDescriptor *type, const char *path,
                                        size_t limit, struct ot_err *err);
+ProtobufCMessage *ot_wire_parse_message(const ProtobufCMessageDescriptor *type, const void *bytes,
+                                        size_t n, struct ot_err *err);
 void ot_wire_free_message(ProtobufCMessage *msg); /* NULL is fine */
 /* Whole or not at all (ot_write_file_atomic). */
 int ot_wire_write_message(const char *path, const ProtobufCMessage *msg, struct ot_err *err);
