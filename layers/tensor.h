@@ -54,6 +54,16 @@ static inline size_t ot_count(const struct ot_shape *s)
     return ot_count_range(s, 0, s->nd);
 }
 
+/* As many values as Caffe counts, in an int: within that, no product of dims overflows. */
+static inline bool ot_shape_fits(const struct ot_shape *s)
+{
+    double n = 1;
+
+    for (int i = 0; i < s->nd; i++)
+        n *= s->dim[i];
+    return n <= INT32_MAX;
+}
+
 static inline bool ot_shape_eq(const struct ot_shape *a, const struct ot_shape *b)
 {
     if (a->nd != b->nd)

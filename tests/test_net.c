@@ -189,6 +189,37 @@ static void a_split_sums_the_gradients_of_its_ways(void **state)
     ot_kit_close(&k2);
 }
 
+/* Sizes whose products no size_t holds: nothing is allocated for them. */
+static void blobs_and_parameters_of_more_values_than_an_int_are_refused(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } bad[] = {
+        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 2147483647 dim: 1"
+          " dim: 1 dim: 1 } } }"
+          "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'e' convolution_param {"
+          " num_output: 16777216 kernel_size: 1 pad: 32768 } }",
+          "layer 'c': top 'e' must have at most 2147483647 values, got "
+          "2147483647x16777216x65537x65537" },
+        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1 dim: 2147483647"
+          " dim: 1 dim: 1 } } }"
+          "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'e' convolution_param {"
+          " num_output: 16777216 kernel_size: 32768 pad: 32768 } }",
+          "layer 'c': parameter 0 must have at most 2147483647 values, got "
+          "16777216x2147483647x32768x32768" },
+    };
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_kit k = ot_kit_try(bad[i].text, plain, &err);
+
+        assert_null(k.net);
+        assert_error(&err, OT_ESHAPE, bad[i].error);
+        ot_kit_close(&k);
+    }
+}
+
 /* ---- shared parameters ----------------------------------------------------------------- */
 
 static void parameters_of_one_name_are_one_parameter(void **state)
@@ -569,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_split_sums_the_gradients_of_its_ways),
         cmocka_unit_test(parameters_of_one_name_are_one_parameter),
         cmocka_unit_test(the_gradient_of_a_shared_parameter_is_the_sum),
+        cmocka_unit_test(blobs_and_parameters_of_more_values_than_an_int_are_refused),
         cmocka_unit_test(permissive_sharers_have_the_same_values_in_another_shape),
         cmocka_unit_test(permissive_sharers_need_as_many_values),
         cmocka_unit_test(sharers_of_another_shape_are_refused_with_both_shapes),

@@ -198,6 +198,19 @@ static int register_params(struct ot_net *net, struct ot_node *n, struct ot_err 
     return 0;
 }
 
+int ot_net_reshape(struct ot_node *n, struct ot_err *err)
+{
+    char text[OT_SHAPE_TEXT];
+
+    if (n->l.ops->reshape && n->l.ops->reshape(&n->l, err) < 0)
+        return err->code;
+    for (int t = 0; t < n->l.nout; t++)
+        if (!ot_shape_fits(&n->l.out[t]->data.shape))
+            return ot_fail(err, OT_ESHAPE, "top '%s' must have at most %d values, got %s",
+                           n->top[t], INT32_MAX, ot_shape_str(&n->l.out[t]->data.shape, text));
+    return 0;
+}
+
 static int set_up(struct ot_net *net, int i, struct ot_err *err)
 {
     struct ot_node *n = &net->node[i];
@@ -222,7 +235,7 @@ static int set_up(struct ot_net *net, int i, struct ot_err *err)
                           l->conf->n_param, l->nparam);
     if (check_name(net, n, err) < 0 || register_params(net, n, err) < 0)
         return err->code;
-    return l->ops->reshape ? l->ops->reshape(l, err) : 0;
+    return ot_net_reshape(n, err);
 }
 
 /* ---- gradients ------------------------------------------------------------------------------- */

@@ -169,5 +169,6 @@ int ot_net_resettle(struct ot_net *net, size_t need, struct ot_err *err);
 
 int ot_net_wire(struct ot_net *net, struct ot_err *err);      /* net_wire.c: layers and names */
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err); /* adds layer and place */
+int ot_net_reshape(struct ot_node *n, struct ot_err *err);    /* and checks the tops' sizes */
 
 #endif

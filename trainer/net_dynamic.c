@@ -20,7 +20,7 @@ static int reshape_after(struct ot_net *net, int i, struct ot_err *err)
             n->l.in[b] = &n->in[b]->b;
         for (int t = 0; t < n->l.nout; t++)
             n->l.out[t] = &n->out[t]->b;
-        if (n->l.ops->reshape && n->l.ops->reshape(&n->l, err) < 0)
+        if (ot_net_reshape(n, err) < 0)
             return ot_net_wrap(n, err);
     }
     return 0;

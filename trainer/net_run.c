@@ -120,7 +120,7 @@ static int follow_shapes(struct ot_net *net, struct ot_err *err)
             n->l.in[b] = &n->in[b]->b;
         for (int t = 0; t < n->l.nout; t++)
             n->l.out[t] = &n->out[t]->b;
-        if (n->l.ops->reshape && n->l.ops->reshape(&n->l, err) < 0)
+        if (ot_net_reshape(n, err) < 0)
             return ot_net_wrap(n, err);
         for (int t = 0; t < n->l.nout; t++)
             changed = changed || !ot_shape_eq(&before[t], &n->out[t]->b.data.shape);
