@@ -44,7 +44,8 @@ MODE_tsan    := -O1 -g -fsanitize=thread -Wno-unknown-pragmas
 # clang; without OpenMP, whose runtime would be one more package
 MODE_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
                 -fno-sanitize-recover=all \
-                -fno-omit-frame-pointer -Wno-unknown-pragmas -Wno-format-nonliteral
+                -fno-omit-frame-pointer -Wno-unknown-pragmas -Wno-format-nonliteral \
+                -Wno-psabi -Wno-double-promotion
 ifeq ($(MODE_$(MODE)),)
 $(error MODE=$(MODE) is not one of: $(patsubst MODE_%,%,$(filter MODE_%,$(.VARIABLES))))
 endif
@@ -188,12 +189,10 @@ tsan-built: $(THREADED:%=$(B)/tests/%)
 # ---- fuzzing -------------------------------------------------------------------------------------
 # What is found stays in build/fuzz/; a bug's input goes into tests/fuzz/corpus/ by hand, with its fix.
 .PHONY: fuzz fuzz-built fuzz-seeds
-FUZZ         := text datum wire
+FUZZ         := text datum wire net
 FUZZ_SECONDS ?= 20
 FUZZ_FLAGS   := -rss_limit_mb=2048 -malloc_limit_mb=512 -timeout=10 -max_len=16384 \
                 -verbosity=0 -print_final_stats=1
-FUZZ_OBJ     := $(patsubst %.c,$(B)/%.o,$(wildcard base/*.c proto/*.c data/*.c)) \
-                $(PROTO:%=$(B)/%.pb-c.o)
 fuzz:
 	$(Q)./tools/install-deps --fuzz
 	$(Q)$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-built
@@ -204,9 +203,11 @@ fuzz-built: $(FUZZ:%=$(B)/fuzz_%)
 	    $$(test ! -f tests/fuzz/$$t.dict || echo -dict=tests/fuzz/$$t.dict) \
 	    $(B)/found/$$t tests/fuzz/corpus/$$t || exit 1; done
 
-$(FUZZ:%=$(B)/fuzz_%): $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/entry_%.o $(FUZZ_OBJ)
+$(FUZZ:%=$(B)/fuzz_%): $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/entry_%.o $(LIB)
 	$(if $(Q),@echo '  LD    $@')
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lprotobuf-c -llmdb -lturbojpeg -lpng -lz -lm -pthread
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+$(B)/fuzz_text $(B)/fuzz_net: $(B)/tests/fuzz/numbers.o
 
 $(FUZZ:%=$(B)/tests/fuzz/entry_%.o): $(B)/tests/fuzz/entry_%.o: tests/fuzz/entry.c Makefile
 	@mkdir -p $(@D)

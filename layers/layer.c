@@ -25,8 +25,9 @@ int ot_layer_param(struct ot_layer *l, const struct ot_shape *shape,
 
     OT_BUG_IF(l->nparam >= OT_MAX_PARAM);
     if (!ot_shape_fits(shape))
-        return ot_fail(err, OT_ESHAPE, "parameter %d must have at most %d values, got %s",
-                       l->nparam, INT32_MAX, ot_shape_str(shape, text));
+        return ot_fail(err, OT_ESHAPE,
+                       "parameter %d must have at most %d values, %d along an axis, got %s",
+                       l->nparam, INT32_MAX, OT_MAX_AXIS, ot_shape_str(shape, text));
     p = ot_alloc(1, sizeof *p, err);
     if (!p)
         return err->code;

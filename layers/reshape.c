@@ -20,11 +20,11 @@ static int replaced_axes(const struct ot_layer *l, const struct ot_shape *x, str
     if (num < -1)
         return ot_layer_fail(l, err, p, "num_axes", OT_ECONFIG,
                              "num_axes: must be >= 0, or -1 for all, got %d", num);
-    r->to = num == -1 ? x->nd : r->from + num;
-    if (r->to > x->nd)
+    if (num > x->nd - r->from)
         return ot_layer_fail(l, err, p, "num_axes", OT_ECONFIG,
                              "num_axes: axis %d and %d more are beyond the %d axes of the input",
                              r->from, num, x->nd);
+    r->to = num == -1 ? x->nd : r->from + num;
     return 0;
 }
 

@@ -54,14 +54,20 @@ static inline size_t ot_count(const struct ot_shape *s)
     return ot_count_range(s, 0, s->nd);
 }
 
-/* As many values as Caffe counts, in an int: within that, no product of dims overflows. */
+/* As many values as Caffe counts, in an int, and no axis so long that what layers add to it
+ * (padding, a kernel) would leave an int.  The net refuses other blobs. */
+enum { OT_MAX_AXIS = 1 << 30 };
+
 static inline bool ot_shape_fits(const struct ot_shape *s)
 {
+    bool fits = true;
     double n = 1;
 
-    for (int i = 0; i < s->nd; i++)
+    for (int i = 0; i < s->nd; i++) {
+        fits = fits && s->dim[i] >= 0 && s->dim[i] <= OT_MAX_AXIS;
         n *= s->dim[i];
-    return n <= INT32_MAX;
+    }
+    return fits && n <= INT32_MAX;
 }
 
 static inline bool ot_shape_eq(const struct ot_shape *a, const struct ot_shape *b)

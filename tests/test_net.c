@@ -195,22 +195,25 @@ static void blobs_and_parameters_of_more_values_than_an_int_are_refused(void **s
     static const struct {
         const char *text, *error;
     } bad[] = {
-        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 2147483647 dim: 1"
+        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1073741824 dim: 1"
           " dim: 1 dim: 1 } } }"
           "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'e' convolution_param {"
           " num_output: 16777216 kernel_size: 1 pad: 32768 } }",
-          "layer 'c': top 'e' must have at most 2147483647 values, got "
-          "2147483647x16777216x65537x65537" },
-        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1 dim: 2147483647"
+          "layer 'c': top 'e' must have at most 2147483647 values, 1073741824 along an axis, "
+          "got 1073741824x16777216x65537x65537" },
+        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1 dim: 1073741824"
           " dim: 1 dim: 1 } } }"
           "layer { name: 'c' type: 'Convolution' bottom: 'd' top: 'e' convolution_param {"
           " num_output: 16777216 kernel_size: 32768 pad: 32768 } }",
-          "layer 'c': parameter 0 must have at most 2147483647 values, got "
-          "16777216x2147483647x32768x32768" },
+          "layer 'c': parameter 0 must have at most 2147483647 values, 1073741824 along an axis, "
+          "got 16777216x1073741824x32768x32768" },
+        { "layer { name: 'd' type: 'Input' top: 'd' input_param { shape { dim: 1073741825 } } }",
+          "layer 'd': top 'd' must have at most 2147483647 values, 1073741824 along an axis, "
+          "got 1073741825" },
     };
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct ot_err err = OT_ERR_INIT;
         struct ot_kit k = ot_kit_try(bad[i].text, plain, &err);
 

@@ -206,8 +206,9 @@ int ot_net_reshape(struct ot_node *n, struct ot_err *err)
         return err->code;
     for (int t = 0; t < n->l.nout; t++)
         if (!ot_shape_fits(&n->l.out[t]->data.shape))
-            return ot_fail(err, OT_ESHAPE, "top '%s' must have at most %d values, got %s",
-                           n->top[t], INT32_MAX, ot_shape_str(&n->l.out[t]->data.shape, text));
+            return ot_fail(
+                err, OT_ESHAPE, "top '%s' must have at most %d values, %d along an axis, got %s",
+                n->top[t], INT32_MAX, OT_MAX_AXIS, ot_shape_str(&n->l.out[t]->data.shape, text));
     return 0;
 }
 

@@ -19,5 +19,7 @@ int ot_fuzz_text(const uint8_t *bytes, size_t n);
 int ot_fuzz_datum(const uint8_t *bytes, size_t n);
 /* A .caffemodel, a mean image, a .solverstate. */
 int ot_fuzz_wire(const uint8_t *bytes, size_t n);
+/* A net in text format, upgraded and built as far as shapes go. */
+int ot_fuzz_net(const uint8_t *bytes, size_t n);
 
 #endif
