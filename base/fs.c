@@ -177,6 +177,13 @@ bool ot_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+bool ot_is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int64_t ot_free_bytes(const char *path)
 {
     struct statvfs v;

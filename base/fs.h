@@ -28,6 +28,7 @@ int ot_mkdir_p(const char *path, struct ot_err *err);
  * errno. */
 int ot_remove_dir(const char *path, int depth);
 bool ot_exists(const char *path);
+bool ot_is_dir(const char *path);
 int64_t ot_free_bytes(const char *path); /* on the path's file system; -1 when unknown */
 
 /* dir + "/" + name into buf; `name` alone when it is absolute or dir is "" */

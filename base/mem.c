@@ -7,7 +7,7 @@
 
 enum { ALIGN = 64 };
 
-static atomic_uint_fast64_t n_alloc, n_bytes, fail_at;
+static atomic_uint_fast64_t n_alloc, n_bytes, fail_at, fail_over;
 
 void *ot_alloc(size_t n, size_t size, struct ot_err *err)
 {
@@ -20,6 +20,8 @@ void *ot_alloc(size_t n, size_t size, struct ot_err *err)
     }
     bytes = (n * size + ALIGN - 1) / ALIGN * ALIGN;
     if (atomic_load(&fail_at) && atomic_fetch_sub(&fail_at, 1) == 1)
+        p = NULL;
+    else if (atomic_load(&fail_over) && bytes > atomic_load(&fail_over))
         p = NULL;
     else
         p = aligned_alloc(ALIGN, bytes + ALIGN);
@@ -90,4 +92,9 @@ uint64_t ot_mem_bytes(void)
 void ot_mem_fail_at(uint64_t k)
 {
     atomic_store(&fail_at, k);
+}
+
+void ot_mem_fail_over(size_t n)
+{
+    atomic_store(&fail_over, n);
 }

@@ -34,6 +34,7 @@ int ot_grow(void *array, size_t *cap, size_t need, size_t size, struct ot_err *e
 uint64_t ot_mem_count(void);     /* allocations made so far */
 uint64_t ot_mem_bytes(void);     /* bytes currently held through this door */
 void ot_mem_fail_at(uint64_t k); /* tests: the k-th allocation from now fails; 0 = never */
+void ot_mem_fail_over(size_t n); /* tests: every allocation of more bytes fails; 0 = none does */
 
 #ifdef __cplusplus
 }

@@ -130,6 +130,12 @@ static void impossible_sizes_and_chosen_failures_are_errors(void **state)
     p = ot_alloc(1, 1, &err); /* one failure only */
     assert_non_null(p);
     ot_free(p);
+    ot_mem_fail_over(1000);
+    assert_null(ot_alloc(1025, 1, &err));
+    p = ot_alloc(900, 1, &err);
+    assert_non_null(p);
+    ot_free(p);
+    ot_mem_fail_over(0);
 }
 
 static void growing_keeps_content_and_zeroes_the_rest(void **state)

@@ -68,6 +68,9 @@ static void a_net_is_found_beside_its_solver(void **state)
     c = good("net: \"n.prototxt\" max_iter: 1 snapshot_prefix: \"models/lenet\"", NULL, 0);
     assert_string_equal(c->prefix, "models/lenet");
     ot_config_free(c);
+    c = good("net: \"n.prototxt\" max_iter: 1 snapshot_prefix: \"tests\"", NULL, 0);
+    assert_string_equal(c->prefix, "tests/c"); /* a folder: the files are in it */
+    ot_config_free(c);
 }
 
 static void variables_in_paths_are_replaced(void **state)

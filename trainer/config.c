@@ -294,7 +294,10 @@ static int fill_in(struct ot_config *c, struct ot_err *err)
         return ot_err_at(err, ot_doc_loc(c->doc, s, "run_dir"));
     if (s->snapshot_prefix)
         c->prefix = ot_config_path(c, s->snapshot_prefix, NULL, err);
-    else
+    if (c->prefix && ot_is_dir(c->prefix)) /* as Caffe does */
+        c->prefix = ot_arena_printf(&c->arena, err, "%s/%s", c->prefix,
+                                    stem(c->path, name, sizeof name));
+    if (!s->snapshot_prefix)
         c->prefix = ot_arena_printf(&c->arena, err, "%s/%s", c->run_dir,
                                     stem(c->path, name, sizeof name));
     return c->prefix ? 0 : err->code;

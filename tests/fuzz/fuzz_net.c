@@ -2,9 +2,12 @@
  * fuzz_net.c - nets in text format as far as shapes go: wiring, set-up and shapes of every layer,
  * in both phases, but no memory and no arithmetic.
  */
+#include "base/mem.h"
 #include "proto/upgrade.h"
 #include "tests/fuzz/fuzz.h"
 #include "trainer/net.h"
+
+enum { LARGEST = 64 << 20 };
 
 static struct ot_dev *device(void)
 {
@@ -37,10 +40,12 @@ int ot_fuzz_net(const uint8_t *bytes, size_t n)
     struct ot_doc *doc = ot_text_parse(&caffe__net_parameter__descriptor, "fuzz",
                                        (const char *)bytes, n, &err);
 
+    ot_mem_fail_over(LARGEST); /* DummyData has its values from the beginning */
     if (doc && ot_upgrade_net(doc, (Caffe__NetParameter *)(void *)ot_doc_root(doc), &err) >= 0) {
         build(doc, CAFFE__PHASE__TRAIN);
         build(doc, CAFFE__PHASE__TEST);
     }
+    ot_mem_fail_over(0);
     ot_doc_free(doc);
     return 0;
 }
