@@ -8,10 +8,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "proto/upgrade.h"
+#include "proto/wire.h"
 #include "tests/check.h"
 #include "tests/netkit.h"
 #include "tests/runkit.h"
 #include "tests/tinydb.h"
+#include "trainer/snapshot.h"
 
 #define NET    (&caffe__net_parameter__descriptor)
 #define SOLVER (&caffe__solver_parameter__descriptor)
@@ -504,6 +506,29 @@ static void memory_running_out_is_an_error_at_every_allocation(void **state)
 
 /* ---- whole files ----------------------------------------------------------------------------- */
 
+/* What is saved is of today, as Caffe saves it. */
+static void check_saved(struct ot_net *net)
+{
+    const char *path = ot_tiny_path("upgraded.caffemodel");
+    struct ot_err err = OT_ERR_INIT;
+    const Caffe__LayerParameter *conv = NULL;
+    Caffe__NetParameter *np;
+
+    assert_ok(ot_weights_save(net, path, false, &err), &err);
+    np = (Caffe__NetParameter *)(void *)ot_wire_read_message(NET, path, 1 << 30, &err);
+    assert_non_null(np);
+    assert_int_equal(np->n_layers, 0);
+    assert_int_equal(np->n_layer, net->nnode);
+    for (size_t i = 0; i < np->n_layer; i++)
+        if (!strcmp(np->layer[i]->name, "conv1"))
+            conv = np->layer[i];
+    assert_non_null(conv);
+    assert_string_equal(conv->type, "Convolution");
+    assert_int_equal(conv->n_param, 2);
+    assert_near(conv->param[1]->lr_mult, 2, 0);
+    ot_wire_free_message(&np->base);
+}
+
 /* LeNet with its net inside the solver, in V1, for two test nets by stage. */
 static void the_consolidated_lenet_trains(void **state)
 {
@@ -531,6 +556,7 @@ static void the_consolidated_lenet_trains(void **state)
     assert_true(first > 1.5 && first < 3.5); /* about ln 10 */
     ot_run_update(&r, 0.01);
     assert_true(ot_run_pass(&r, 1, NULL) < first);
+    check_saved(r.net);
     ot_run_close(&r);
 }
 
