@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/wire.h"
 #include "tests/check.h"
 #include "tests/netkit.h"
 #include "tests/tinydb.h"
@@ -310,6 +311,21 @@ static void damaged_or_foreign_state_is_refused(void **state)
 }
 
 /* Caffe's resume: no .otstate */
+static void a_state_before_the_beginning_is_refused(void **state)
+{
+    Caffe__SolverState st = CAFFE__SOLVER_STATE__INIT;
+    const char *path = ot_tiny_path("minus.solverstate");
+    struct ot_snapshot_info info;
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)state;
+    st.has_iter = 1;
+    st.iter = -7;
+    assert_ok(ot_wire_write_message(path, &st.base, &err), &err);
+    assert_int_equal(ot_snapshot_peek(path, &info, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "iter and current_step must be >= 0, got -7 and 0");
+}
+
 static void without_our_state_the_data_begins_anew(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -352,6 +368,7 @@ int main(void)
         cmocka_unit_test(old_snapshots_are_pruned_and_an_earlier_run_is_moved_away),
         cmocka_unit_test(a_snapshot_that_was_moved_finds_its_own_weights),
         cmocka_unit_test(damaged_or_foreign_state_is_refused),
+        cmocka_unit_test(a_state_before_the_beginning_is_refused),
         cmocka_unit_test(without_our_state_the_data_begins_anew),
         cmocka_unit_test(saved_weights_load_into_another_net_by_layer_name),
     };

@@ -210,6 +210,7 @@ static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, st
 static Caffe__SolverState *read_state(const char *path, char *ours, size_t n, struct ot_err *err)
 {
     size_t len = strlen(path), tail = strlen(suffix[0]);
+    Caffe__SolverState *st;
 
     if (len < tail || strcmp(path + len - tail, suffix[0]) != 0) {
         (void)ot_fail(err, OT_EUSAGE,
@@ -218,8 +219,15 @@ static Caffe__SolverState *read_state(const char *path, char *ours, size_t n, st
         return NULL;
     }
     (void)snprintf(ours, n, "%.*s%s", (int)(len - tail), path, suffix[1]);
-    return (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor,
-                                                              path, OT_WIRE_BYTES, err);
+    st = (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor, path,
+                                                            OT_WIRE_BYTES, err);
+    if (st && (st->iter < 0 || st->current_step < 0)) {
+        (void)ot_fail(err, OT_EDATA, "%s: iter and current_step must be >= 0, got %d and %d", path,
+                      (int)st->iter, (int)st->current_step);
+        ot_wire_free_message(&st->base);
+        return NULL;
+    }
+    return st;
 }
 
 int ot_snapshot_peek(const char *path, struct ot_snapshot_info *info, struct ot_err *err)
