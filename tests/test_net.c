@@ -94,6 +94,25 @@ static void legacy_inputs_become_input_layers(void **state)
     ot_kit_close(&k);
 }
 
+/* Whoever forgets ot_upgrade_net() must not get a net of what is left. */
+static void a_net_that_was_not_upgraded_is_refused(void **state)
+{
+    static const char *const text[] = { " layers { type: RELU }", " input: 'x'" };
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_doc *doc = ot_text_parse(&caffe__net_parameter__descriptor, "f", text[i],
+                                           strlen(text[i]), &err);
+        struct ot_net_conf conf = { .dev = ot_kit_dev(), .doc = doc, .seed = 1 };
+
+        conf.param = (const Caffe__NetParameter *)(const void *)ot_doc_root(doc);
+        assert_null(ot_net_new(&conf, &err));
+        assert_error(&err, OT_ECONFIG, "f:1:2: the net is of an old format and was not upgraded");
+        ot_doc_free(doc);
+    }
+}
+
 /* ---- Split ----------------------------------------------------------------------------- */
 
 static void wired_as(const char *text, const char *want)
@@ -598,6 +617,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(include_and_exclude_rules_choose_the_layers),
         cmocka_unit_test(legacy_inputs_become_input_layers),
+        cmocka_unit_test(a_net_that_was_not_upgraded_is_refused),
         cmocka_unit_test(a_blob_of_two_readers_is_split_with_caffes_names),
         cmocka_unit_test(a_loss_that_is_read_too_stays_an_output_of_its_split),
         cmocka_unit_test(a_split_sums_the_gradients_of_its_ways),

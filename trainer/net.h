@@ -30,8 +30,8 @@ struct ot_net;
 
 struct ot_net_conf {
     struct ot_dev *dev;
-    const Caffe__NetParameter *param;
-    const struct ot_doc *doc; /* of param; NULL: messages carry no place */
+    const Caffe__NetParameter *param; /* upgraded: proto/upgrade.h */
+    const struct ot_doc *doc;         /* of param; NULL: messages carry no place */
     Caffe__Phase phase;
     int level;
     const char *const *stage;

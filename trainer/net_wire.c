@@ -308,6 +308,10 @@ int ot_net_wire(struct ot_net *net, struct ot_err *err)
     const Caffe__NetParameter *np = net->conf.param;
     struct wiring w = { .net = net };
 
+    if (np->n_layers || np->n_input) /* else they would be left out in silence */
+        return ot_fail_at(err, ot_doc_loc(net->conf.doc, np, np->n_layers ? "layers" : "input"),
+                          OT_ECONFIG, "the net is of an old format and was not upgraded, got %s",
+                          np->n_layers ? "layers" : "input");
     w.cap = (int)np->n_layer;
     w.raw = ot_arena_alloc(&net->arena, (size_t)w.cap + 1, sizeof *w.raw, err);
     if (!w.raw)
