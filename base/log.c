@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,6 +13,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below */
 static enum ot_log_level max_level = OT_LOG_INFO;
 static FILE *file;
+static bool glog; /* on stderr too */
 static bool progress_shown;
 static double progress_at = -1e9;
 
@@ -22,21 +24,44 @@ static void wipe(void)
     progress_shown = false;
 }
 
-void ot_log(enum ot_log_level level, const char *module, const char *fmt, ...)
+/* One line as glog writes it, year left out: Caffe's parsers take the two digits after the letter
+ * for the month. */
+static void put_glog(FILE *f, enum ot_log_level level, const char *src, int src_line,
+                     const char *text, int len)
+{
+    static const char letter[] = "EWII";
+    const char *slash = strrchr(src, '/');
+    struct timespec now;
+    struct tm tm;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)localtime_r(&now.tv_sec, &tm);
+    (void)fprintf(f, "%c%02d%02d %02d:%02d:%02d.%06ld %5ld %s:%d] %.*s\n", letter[level],
+                  tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000,
+                  (long)getpid(), slash ? slash + 1 : src, src_line, len, text);
+}
+
+void ot_log_at(enum ot_log_level level, const char *module, const char *src, int src_line,
+               const char *fmt, ...)
 {
     static const char *const mark[] = { "error: ", "warning: ", "", "" };
-    char text[2048];
+    char text[2048], line[2200];
     va_list ap;
+    int len;
 
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    len = snprintf(line, sizeof line, "%s: %s%s", module, mark[level], text);
     (void)pthread_mutex_lock(&lock);
     if (level <= max_level) {
         wipe();
-        (void)fprintf(stderr, "%8.3fs %s: %s%s\n", ot_now_s(), module, mark[level], text);
+        if (glog)
+            put_glog(stderr, level, src, src_line, line, len);
+        else
+            (void)fprintf(stderr, "%8.3fs %s\n", ot_now_s(), line);
         if (file) {
-            (void)fprintf(file, "%8.3fs %s: %s%s\n", ot_now_s(), module, mark[level], text);
+            put_glog(file, level, src, src_line, line, len);
             (void)fflush(file);
         }
     }
@@ -80,15 +105,27 @@ void ot_log_close(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-void ot_log_file_only(const char *text)
+void ot_log_glog(void)
 {
-    size_t n = strlen(text);
-
     (void)pthread_mutex_lock(&lock);
-    if (file) {
-        (void)fprintf(file, "%s%s", text, n && text[n - 1] == '\n' ? "" : "\n");
-        (void)fflush(file);
+    glog = true;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void ot_log_lines(const char *src, int src_line, const char *text)
+{
+    (void)pthread_mutex_lock(&lock);
+    while (*text) {
+        int n = (int)strcspn(text, "\n");
+
+        if (file)
+            put_glog(file, OT_LOG_INFO, src, src_line, text, n);
+        if (glog && max_level >= OT_LOG_INFO)
+            put_glog(stderr, OT_LOG_INFO, src, src_line, text, n);
+        text += n + (text[n] == '\n');
     }
+    if (file)
+        (void)fflush(file);
     (void)pthread_mutex_unlock(&lock);
 }
 
@@ -97,7 +134,7 @@ void ot_progress(const char *text, bool force)
     double now = ot_now_s();
 
     (void)pthread_mutex_lock(&lock);
-    if (max_level >= OT_LOG_INFO) {
+    if (max_level >= OT_LOG_INFO && !glog) {
         if (isatty(STDERR_FILENO)) {
             wipe();
             (void)fputs(text, stderr);

@@ -343,6 +343,77 @@ struct ot_config *ot_config_load(const char *path, const char *const *sets, int 
     return c;
 }
 
+/* ---- one net, and the command line ------------------------------------------------------------
+ */
+
+/* The state's own stages come first, as Caffe adds those of its command line. */
+static int add_state(struct ot_config *c, struct ot_net_source *s, int level,
+                     const char *const *stage, int nstage, struct ot_err *err)
+{
+    const char **all = ot_arena_alloc(&c->arena, (size_t)(s->nstage + nstage) + 1, sizeof *all,
+                                      err);
+
+    if (!all)
+        return err->code;
+    for (int i = 0; i < s->nstage; i++)
+        all[i] = s->stage[i];
+    for (int i = 0; i < nstage; i++) {
+        all[s->nstage + i] = ot_arena_strdup(&c->arena, stage[i], err);
+        if (!all[s->nstage + i])
+            return err->code;
+    }
+    s->stage = all;
+    s->nstage += nstage;
+    s->level = level;
+    return 0;
+}
+
+int ot_config_train_state(struct ot_config *c, int level, const char *const *stage, int nstage,
+                          struct ot_err *err)
+{
+    return add_state(c, &c->train, level, stage, nstage, err);
+}
+
+static int load_model(struct ot_config *c, Caffe__Phase phase, int level, const char *const *stage,
+                      int nstage, struct ot_err *err)
+{
+    Caffe__SolverParameter *none = ot_arena_alloc(&c->arena, 1, sizeof *none, err);
+    const Caffe__NetState *own;
+    struct ot_doc *doc;
+
+    if (!none)
+        return err->code;
+    caffe__solver_parameter__init(none);
+    c->solver = none;
+    c->run_dir = c->prefix = "";
+    c->seed = 1;
+    doc = load_net(c, c->path, "net", err);
+    if (!doc)
+        return err->code;
+    c->train.param = root_net(doc);
+    c->train.doc = doc;
+    own = c->train.param->state;
+    if (set_state(c, &c->train, phase, NULL, err) < 0)
+        return err->code;
+    c->train.phase = phase; /* the command line's word is the last, as in `caffe test` and `time` */
+    return add_state(c, &c->train, level ? level : own ? own->level : 0, stage, nstage, err);
+}
+
+struct ot_config *ot_config_model(const char *path, Caffe__Phase phase, int level,
+                                  const char *const *stage, int nstage, struct ot_err *err)
+{
+    struct ot_config *c = ot_alloc(1, sizeof *c, err);
+
+    if (!c)
+        return NULL;
+    c->path = ot_arena_strdup(&c->arena, path, err);
+    if (!c->path || load_model(c, phase, level, stage, nstage, err) < 0) {
+        ot_config_free(c);
+        return NULL;
+    }
+    return c;
+}
+
 void ot_config_free(struct ot_config *c)
 {
     if (!c)

@@ -51,6 +51,12 @@ struct ot_config {
  * no_mining: the mining block is left out. */
 struct ot_config *ot_config_load(const char *path, const char *const *sets, int nset,
                                  bool no_mining, struct ot_err *err);
+/* A config of one net file without a solver: config->train is the net in that state. */
+struct ot_config *ot_config_model(const char *path, Caffe__Phase phase, int level,
+                                  const char *const *stage, int nstage, struct ot_err *err);
+/* Level and stages of the training net, as if written in train_state. */
+int ot_config_train_state(struct ot_config *c, int level, const char *const *stage, int nstage,
+                          struct ot_err *err);
 void ot_config_free(struct ot_config *c);
 
 /* `path` with variables replaced, relative to the current directory or else to the folder of

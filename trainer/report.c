@@ -34,6 +34,8 @@ void ot_report_start(struct ot_job *j)
     ot_log(OT_LOG_INFO, "train", "device %s: %s", j->dev->name, j->dev->what);
     ot_log(OT_LOG_INFO, "train", "run folder %s, iterations %lld to %d, seed %llu",
            j->config->run_dir, (long long)j->solver->iter, j->param->max_iter, j->config->seed);
+    ot_str_printf(&table, "Starting Optimization\nSolving %s\nLearning Rate Policy: %s\n",
+                  j->net->name, j->param->lr_policy);
     if (table.buf)
         ot_log_file_only(table.buf);
     ot_str_release(&table);

@@ -17,19 +17,25 @@ static void on_save(int sig)
     save = 1;
 }
 
-void ot_signals_install(void)
+static void install(int sig, enum ot_signal_effect effect)
 {
-    static const int stops[] = { SIGINT, SIGTERM, SIGUSR1 };
     struct sigaction a;
 
     memset(&a, 0, sizeof a);
     (void)sigemptyset(&a.sa_mask);
     a.sa_flags = SA_RESTART;
-    a.sa_handler = on_stop;
-    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
-        (void)sigaction(stops[i], &a, NULL);
-    a.sa_handler = on_save;
-    (void)sigaction(SIGHUP, &a, NULL);
+    a.sa_handler = effect == OT_SIGNAL_STOP   ? on_stop
+                   : effect == OT_SIGNAL_SAVE ? on_save
+                                              : SIG_IGN;
+    (void)sigaction(sig, &a, NULL);
+}
+
+void ot_signals_install(enum ot_signal_effect on_int, enum ot_signal_effect on_hup)
+{
+    install(SIGINT, on_int == OT_SIGNAL_DEFAULT ? OT_SIGNAL_STOP : on_int);
+    install(SIGHUP, on_hup == OT_SIGNAL_DEFAULT ? OT_SIGNAL_SAVE : on_hup);
+    install(SIGTERM, OT_SIGNAL_STOP);
+    install(SIGUSR1, OT_SIGNAL_STOP);
 }
 
 bool ot_signals_stop(void)
@@ -47,5 +53,9 @@ bool ot_signals_save(void)
 
 const char *ot_signals_name(void)
 {
-    return stop == SIGINT ? "SIGINT" : stop == SIGTERM ? "SIGTERM" : stop ? "SIGUSR1" : "";
+    return stop == SIGINT    ? "SIGINT"
+           : stop == SIGTERM ? "SIGTERM"
+           : stop == SIGHUP  ? "SIGHUP"
+           : stop            ? "SIGUSR1"
+                             : "";
 }

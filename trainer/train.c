@@ -177,6 +177,8 @@ static int finish(struct ot_job *j, int rc, struct ot_err *err)
     }
     if (rc == 0 && run_tests(j, true, err) < 0)
         rc = err->code;
+    if (rc == 0 || stopped)
+        ot_log_file_only(stopped ? "Optimization stopped early." : "Optimization Done.");
     ot_report_end(j);
     if (stopped && rc == OT_ESTOPPED)
         ot_log(OT_LOG_INFO, "train", "go on with: ohemtrain %s --resume", j->config->path);
@@ -203,7 +205,7 @@ int ot_train(struct ot_config *config, const struct ot_train_opts *opts, struct 
     if (rc == 0)
         rc = ot_job_start(&j, opts, err);
     if (rc == 0) {
-        ot_signals_install();
+        ot_signals_install(opts->on_int, opts->on_hup);
         ot_report_start(&j);
         rc = finish(&j, loop(&j, err), err);
     }

@@ -14,11 +14,13 @@
 #define OT_TRAINER_TRAIN_H
 
 #include "trainer/config.h"
+#include "trainer/signals.h"
 
 struct ot_train_opts {
     const char *device;  /* "cpu", "cuda:N", "auto"; NULL: as solver_mode says */
     const char *weights; /* comma separated .caffemodel to start from; NULL: the config's */
     const char *resume;  /* a .solverstate, "auto" (the newest one, if any), or NULL */
+    enum ot_signal_effect on_int, on_hup;
 };
 
 int ot_train(struct ot_config *config, const struct ot_train_opts *opts, struct ot_err *err);
