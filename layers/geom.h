@@ -38,6 +38,12 @@ struct ot_pool_geom {
     bool training;
 };
 
+/* Batch normalisation over (n, channel, inner), channels as struct ot_format says */
+struct ot_bn_geom {
+    size_t n, c, inner;
+    size_t block; /* channels side by side, as in struct ot_format */
+};
+
 /* What a plan tells the net: the formats it wants and the memory it needs. */
 struct ot_plan_info {
     const struct ot_format *x, *y, *w; /* of input, output, weights; NULL: plain */

@@ -90,6 +90,7 @@ struct ot_net_env {
     const Caffe__NetParameter *net; /* num_classes, anchor_param */
     const struct ot_doc *doc;       /* for ot_doc_loc(); NULL for nets made in memory */
     struct ot_feed_door *door;      /* where data layers get their feed; NULL: none */
+    bool frozen_stats;              /* re-injected passes leave running statistics alone */
     float mining_min_fg;            /* least foreground share when booked RoIs take places; 0.25 */
 };
 

@@ -258,6 +258,9 @@ static int run_layer(const struct ot_golden *g, const struct options *o, struct 
     for (int i = 0; i < m->nout; i++)
         compare(g, c, "top", i, "", &m->out[i]);
     compare_loss(g, c, m);
+    ot_mini_read_params(m);
+    for (int i = 0; i < m->nparam; i++)
+        compare(g, c, "param", i, "_after", &m->param[i]);
     m->accumulate = o->accumulate;
     if (o->no_backward || !m->layer.ops->backward)
         return 0;

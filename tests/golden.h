@@ -53,9 +53,10 @@ const struct ot_golden_blob *ot_golden_find(const struct ot_golden *g, const cha
 double ot_golden_error(const struct ot_golden_blob *want, const float *got, size_t n);
 
 /* Runs every case of golden/<set> (e.g. "layers") whose type is in the NULL-terminated list:
- * tops, loss, bottom diffs, param diffs.  Prints each failure and one line "N passed, N failed,
- * N skipped; worst error X of tolerance at CASE BLOB".  A case named in the NULL-terminated list
- * `skip` (NULL: none) is counted as skipped.  Calls skip() of cmocka when the data is absent. */
+ * tops, loss, parameters that forward changed, bottom diffs, param diffs.  Prints each failure and
+ * one line "N passed, N failed, N skipped; worst error X of tolerance at CASE BLOB".  A case named
+ * in the NULL-terminated list `skip` (NULL: none) is counted as skipped.  Calls skip() of cmocka
+ * when the data is absent. */
 void ot_golden_run(struct ot_dev *dev, const char *set, const char *const *types,
                    const char *const *skip, struct ot_golden_tally *t);
 

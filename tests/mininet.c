@@ -418,6 +418,12 @@ int ot_mini_forward(struct ot_mini *m, struct ot_err *err)
     return 0;
 }
 
+void ot_mini_read_params(struct ot_mini *m)
+{
+    for (int i = 0; i < m->layer.nparam; i++)
+        get(m, &m->layer.param[i]->data, &m->param[i]);
+}
+
 int ot_mini_backward(struct ot_mini *m, struct ot_err *err)
 {
     struct ot_layer *l = &m->layer;

@@ -70,6 +70,8 @@ void ot_mini_random(struct ot_mini *m, uint64_t seed, float lo, float hi);
 void ot_mini_fill(struct ot_mini_array *a, uint64_t seed, float lo, float hi);
 
 int ot_mini_forward(struct ot_mini *m, struct ot_err *err);
+/* Brings the parameters back into m->param, for layers whose forward changes them. */
+void ot_mini_read_params(struct ot_mini *m);
 int ot_mini_backward(struct ot_mini *m, struct ot_err *err);
 
 #endif

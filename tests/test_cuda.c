@@ -81,6 +81,10 @@ static void run_layer(struct ot_dev *dev, const struct ot_cuda_case *c)
     assert_ok(ot_mini_forward(b, &err), &err);
     for (int i = 0; i < a->nout; i++)
         same(c, "output", i, a->out[i].v, b->out[i].v, a->out[i].n);
+    ot_mini_read_params(a);
+    ot_mini_read_params(b);
+    for (int i = 0; i < a->nparam; i++)
+        same(c, "parameter", i, a->param[i].v, b->param[i].v, a->param[i].n);
     for (int pass = 0; !c->no_backward && pass < 2; pass++) { /* overwrites, then adds */
         a->accumulate = b->accumulate = pass > 0;
         assert_ok(ot_mini_backward(a, &err), &err);

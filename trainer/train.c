@@ -53,6 +53,7 @@ static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *lo
     if (ot_feeds_next(j->feeds, sample, n, (uint64_t)pass << 32, err) < 0)
         return err->code;
     j->net->env.iter = (uint64_t)pass;
+    j->net->env.frozen_stats = *reinjected; /* hard examples alone are another distribution */
     if (ot_net_forward(j->net, NULL, err) < 0 || read_losses(j, loss, err) < 0)
         return err->code;
     if (j->mine && ot_mine_read(j->mine, pass, *reinjected, err) < 0)

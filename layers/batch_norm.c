@@ -1,0 +1,137 @@
+/*
+ * batch_norm.c - BatchNorm: (x - mean) / sqrt(variance + eps) of each channel, without scale and
+ * shift (those are a Scale layer's).
+ *
+ * Parameters are Caffe's three blobs: sums of means, of unbiased variances, and what to divide
+ * them by.  With batch statistics (use_global_stats false; its default is phase TEST) every
+ * forward, of TEST too, adds to the sums: sum = now + moving_average_fraction sum; but not when
+ * env->frozen_stats.  Nothing is learned here: the parameters' lr_mult must be 0, which is also
+ * what they get without a param message, and what Caffe makes of three of them whatever they say.
+ *
+ * Runs in the order of its input where channels lie in blocks.  Backward reads the output only.
+ */
+#include "layers/bn_math.h"
+#include "layers/layer.h"
+
+struct batch_norm {
+    struct ot_bn_geom g;
+    float fraction, eps;
+    bool global;
+};
+
+static int fix_params(struct ot_layer *l, struct ot_err *err)
+{
+    const Caffe__LayerParameter *c = l->conf;
+
+    for (size_t i = 0; i < c->n_param && c->n_param != 3; i++)
+        if (!c->param[i]->has_lr_mult || c->param[i]->lr_mult != 0.0f)
+            return ot_layer_fail(l, err, c->param[i], "lr_mult", OT_ECONFIG,
+                                 "lr_mult: must be 0, statistics are not learned, got %g",
+                                 c->param[i]->has_lr_mult ? (double)c->param[i]->lr_mult : 1.0);
+    for (int i = 0; i < l->nparam; i++) {
+        l->param[i]->lr_mult = 0.0f;
+        l->param[i]->need_grad = false;
+    }
+    return 0;
+}
+
+static int batch_norm_setup(struct ot_layer *l, struct ot_err *err)
+{
+    const Caffe__BatchNormParameter *p = l->conf->batch_norm_param;
+    const struct ot_shape *x = &l->in[0]->data.shape;
+    const struct ot_shape one = ot_shape1(1), c = ot_shape1(ot_dim(x, 1));
+    struct batch_norm *s = l->state;
+
+    s->eps = p ? p->eps : 1e-5f;
+    s->fraction = p ? p->moving_average_fraction : 0.999f;
+    s->global = p && p->has_use_global_stats ? p->use_global_stats
+                                             : l->env->phase == CAFFE__PHASE__TEST;
+    if (!(s->eps >= 0.0f))
+        return ot_layer_fail(l, err, p, "eps", OT_ECONFIG, "eps: must be >= 0, got %g",
+                             (double)s->eps);
+    if (!(s->fraction >= 0.0f && s->fraction <= 1.0f))
+        return ot_layer_fail(l, err, p, "moving_average_fraction", OT_ECONFIG,
+                             "moving_average_fraction: must be in [0, 1], got %g",
+                             (double)s->fraction);
+    s->g.c = (size_t)c.dim[0];
+    if (ot_layer_param(l, &c, NULL, err) || ot_layer_param(l, &c, NULL, err) ||
+        ot_layer_param(l, &one, NULL, err))
+        return err->code;
+    return fix_params(l, err);
+}
+
+static int batch_norm_reshape(struct ot_layer *l, struct ot_err *err)
+{
+    const struct ot_shape *x = &l->in[0]->data.shape;
+    struct batch_norm *s = l->state;
+    char text[OT_SHAPE_TEXT];
+
+    if (x->nd < 1 || (size_t)ot_dim(x, 1) != s->g.c)
+        return ot_fail(err, OT_ESHAPE, "input must have %zu channels, got %s", s->g.c,
+                       ot_shape_str(x, text));
+    s->g.n = (size_t)x->dim[0];
+    s->g.inner = x->nd > 2 ? ot_count_range(x, 2, x->nd) : 1;
+    l->out[0]->data.shape = *x;
+    l->flops = (s->global ? 2.0 : 5.0) * (double)ot_count(x);
+    return 0;
+}
+
+static int batch_norm_plan(struct ot_layer *l, struct ot_err *err)
+{
+    const struct ot_tensor *x = &l->in[0]->data;
+    const bool keep = x->fmt && x->fmt->block;
+    struct batch_norm *s = l->state;
+
+    (void)err;
+    s->g.block = keep ? x->fmt->block : s->g.inner == 1 ? s->g.c : 1;
+    l->in_fmt[0] = l->out[0]->data.fmt = keep ? x->fmt : NULL;
+    l->out[0]->data.elems = keep ? x->elems : ot_count(&x->shape);
+    l->ws_bytes[0] = 3 * ot_bn_channels(&s->g) * sizeof(float);
+    l->scratch_bytes = ot_bn_scratch(&s->g);
+    return 0;
+}
+
+static void batch_norm_forward(struct ot_layer *l)
+{
+    const struct batch_norm *s = l->state;
+    const struct ot_kernels *k = l->dev->k;
+    float *sum[3], *stat = l->ws[0];
+
+    for (int i = 0; i < 3; i++)
+        sum[i] = l->param[i]->data.data;
+    if (s->g.n * s->g.inner == 0)
+        return;
+    if (s->global) {
+        k->bn_global(l->dev, &s->g, s->eps, sum[0], sum[1], sum[2], stat);
+    } else {
+        k->bn_stats(l->dev, &s->g, s->eps, l->in[0]->data.data, l->scratch, stat);
+        if (!l->env->frozen_stats)
+            k->bn_running(l->dev, &s->g, s->fraction, stat, sum[0], sum[1], sum[2]);
+    }
+    k->bn_fwd(l->dev, &s->g, l->in[0]->data.data, stat, l->out[0]->data.data);
+}
+
+static void batch_norm_backward(struct ot_layer *l)
+{
+    const struct batch_norm *s = l->state;
+
+    if (ot_want_in(l, 0) && s->g.n * s->g.inner > 0)
+        l->dev->k->bn_bwd(l->dev, &s->g, s->global, l->out[0]->data.data, l->ws[0],
+                          l->out[0]->grad.data, l->scratch, l->in[0]->grad.data);
+}
+
+const struct ot_layer_ops ot_layer_batch_norm = {
+    .type = "BatchNorm",
+    .doc = "each channel to mean 0 and variance 1, of the batch or of running statistics",
+    .state_size = sizeof(struct batch_norm),
+    .min_in = 1,
+    .max_in = 1,
+    .min_out = 1,
+    .max_out = 1,
+    .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT,
+    .setup = batch_norm_setup,
+    .reshape = batch_norm_reshape,
+    .plan = batch_norm_plan,
+    .forward = batch_norm_forward,
+    .backward = batch_norm_backward,
+};
