@@ -44,6 +44,15 @@ struct ot_bn_geom {
     size_t block; /* channels side by side, as in struct ot_format */
 };
 
+/* Local response normalisation over windows of `size` channels, or size x size places. */
+struct ot_lrn_geom {
+    size_t n, c, h, w;
+    size_t block; /* as in struct ot_format; 1 on CUDA */
+    size_t size;  /* odd */
+    bool within;  /* a channel, not across channels */
+    float k, alpha, beta;
+};
+
 /* What a plan tells the net: the formats it wants and the memory it needs. */
 struct ot_plan_info {
     const struct ot_format *x, *y, *w; /* of input, output, weights; NULL: plain */
