@@ -4,6 +4,7 @@
  */
 #include "cuda/launch.h"
 #include "layers/neuron_math.h"
+#include "layers/update_math.h"
 
 /* ---- memory -------------------------------------------------------------------------------- */
 
@@ -281,15 +282,21 @@ extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, size_t n, int i, con
 /* ---- solver -------------------------------------------------------------------------------- */
 
 /* As many parameters as fit into a kernel's arguments (4 KiB): a usual net is one launch. */
-constexpr int SEGS = 64, PER_THREAD = 4;
+constexpr int SEGS = 56, PER_THREAD = 4;
 
 struct segs {
     struct ot_update_seg s[SEGS];
     unsigned first[SEGS + 1]; /* first block of each */
 };
 
-__global__ static void sgd_update(const __grid_constant__ struct segs t, int nseg, float scale,
-                                  float momentum, bool l1)
+__device__ static void step(const struct ot_update_rule *r, const struct ot_update_seg *s, size_t i)
+{
+    s->g[i] = ot_update_grad(r, s->decay, s->w[i], s->g[i]);
+    s->w[i] -= ot_update_step(r, s->lr, s->g[i], &s->h[i], s->h2 ? &s->h2[i] : nullptr);
+}
+
+__global__ static void solver_update(const __grid_constant__ struct segs t, int nseg,
+                                     const __grid_constant__ struct ot_update_rule r)
 {
     int k = 0;
     const struct ot_update_seg *s;
@@ -303,12 +310,12 @@ __global__ static void sgd_update(const __grid_constant__ struct segs t, int nse
         size_t i = from + (size_t)j * OT_THREADS + threadIdx.x;
 
         if (i < s->n)
-            ot_sgd_step(&s->w[i], &s->g[i], &s->h[i], scale, momentum, s->lr, s->decay, l1);
+            step(&r, s, i);
     }
 }
 
-extern "C" void ot_cuda_sgd_update(struct ot_dev *dev, const struct ot_update_seg *host_segs,
-                                   int nseg, float scale, float momentum, bool l1)
+extern "C" void ot_cuda_solver_update(struct ot_dev *dev, const struct ot_update_rule *rule,
+                                      const struct ot_update_seg *host_segs, int nseg)
 {
     const size_t chunk = (size_t)OT_THREADS * PER_THREAD;
 
@@ -321,6 +328,6 @@ extern "C" void ot_cuda_sgd_update(struct ot_dev *dev, const struct ot_update_se
             t.first[i + 1] = t.first[i] + (unsigned)((t.s[i].n + chunk - 1) / chunk);
         }
         if (t.first[n])
-            OT_LAUNCH(dev, sgd_update, t.first[n], OT_THREADS, t, n, scale, momentum, l1);
+            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule);
     }
 }

@@ -23,7 +23,8 @@ struct ot_cuda_host { /* what the plugin takes from the program */
      19 * sizeof(struct ot_softmax_loss_geom) + 23 * sizeof(struct ot_loss_stats) +        \
      29 * sizeof(struct ot_anchor_target_geom) + 31 * sizeof(struct ot_proposal_geom) +    \
      37 * sizeof(struct ot_proposal_target_geom) + 41 * sizeof(struct ot_detection_geom) + \
-     43 * sizeof(struct ot_update_seg) + 47 * sizeof(struct ot_tensor))
+     43 * sizeof(struct ot_update_seg) + 53 * sizeof(struct ot_update_rule) +              \
+     47 * sizeof(struct ot_tensor))
 
 #define OT_CUDA_PLUGIN_FILE  "ohemtrain-cuda.so"
 #define OT_CUDA_PLUGIN_ENTRY "ot_cuda_plugin_open"

@@ -177,11 +177,30 @@ struct ot_detection_geom {
     float mean[4], std[4];
 };
 
+enum ot_update_kind {
+    OT_UPDATE_SGD,
+    OT_UPDATE_NESTEROV,
+    OT_UPDATE_ADAGRAD,
+    OT_UPDATE_RMSPROP,
+    OT_UPDATE_ADADELTA,
+    OT_UPDATE_ADAM
+};
+
+/* How a solver steps; formulas: update_math.h. */
+struct ot_update_rule {
+    enum ot_update_kind kind;
+    bool l1;     /* decay by sign */
+    float scale; /* of the gradient: clipping, iter_size */
+    float momentum, momentum2, delta, rms_decay;
+    float correction; /* Adam: of its bias in the first iterations */
+};
+
 /* A row of a solver update: one parameter. */
 struct ot_update_seg {
-    float *w, *g, *h; /* value, gradient, history */
-    size_t n;         /* physical elements */
-    float lr, decay;  /* multipliers already applied */
+    float *w, *g;    /* value, gradient */
+    float *h, *h2;   /* histories; h2: AdaDelta and Adam, else NULL */
+    size_t n;        /* physical elements */
+    float lr, decay; /* multipliers already applied */
 };
 
 #endif

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "layers/cpu_i.h"
-#include "layers/neuron_math.h"
+#include "layers/update_math.h"
 
 void ot_cpu_fill(struct ot_dev *dev, size_t n, float v, float *y)
 {
@@ -120,20 +120,39 @@ void ot_cpu_plan_free(struct ot_dev *dev, struct ot_plan *plan)
         plan->free(plan);
 }
 
-static void update(const struct ot_update_seg *s, float scale, float momentum, bool l1)
-{
-    float *w = s->w, *g = s->g, *h = s->h;
-    float lr = s->lr, decay = s->decay;
+/* The kind is a constant in each loop, so that each is vectorised by itself. */
+#define UPDATE_LOOP(kind_)                                                                         \
+    case kind_:                                                                                    \
+        r.kind = kind_;                                                                            \
+        _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
+                                                                                     i < n; i++)   \
+        {                                                                                          \
+            g[i] = ot_update_grad(&r, decay, w[i], g[i]);                                          \
+            w[i] -= ot_update_step(&r, lr, g[i], &h[i], &h2[i]);                                   \
+        }                                                                                          \
+        break
 
-#pragma omp parallel for simd if (s->n > OT_CPU_GRAIN) schedule(static)
-    for (size_t i = 0; i < s->n; i++)
-        ot_sgd_step(&w[i], &g[i], &h[i], scale, momentum, lr, decay, l1);
+static void update(const struct ot_update_rule *rule, const struct ot_update_seg *s)
+{
+    struct ot_update_rule r = *rule;
+    float *w = s->w, *g = s->g, *h = s->h, *h2 = s->h2 ? s->h2 : s->h;
+    const float lr = s->lr, decay = s->decay;
+    const size_t n = s->n;
+
+    switch (rule->kind) {
+        UPDATE_LOOP(OT_UPDATE_SGD);
+        UPDATE_LOOP(OT_UPDATE_NESTEROV);
+        UPDATE_LOOP(OT_UPDATE_ADAGRAD);
+        UPDATE_LOOP(OT_UPDATE_RMSPROP);
+        UPDATE_LOOP(OT_UPDATE_ADADELTA);
+        UPDATE_LOOP(OT_UPDATE_ADAM);
+    }
 }
 
-void ot_cpu_sgd_update(struct ot_dev *dev, const struct ot_update_seg *host_segs, int nseg,
-                       float scale, float momentum, bool l1)
+void ot_cpu_solver_update(struct ot_dev *dev, const struct ot_update_rule *rule,
+                          const struct ot_update_seg *host_segs, int nseg)
 {
     (void)dev;
     for (int i = 0; i < nseg; i++)
-        update(&host_segs[i], scale, momentum, l1);
+        update(rule, &host_segs[i]);
 }

@@ -1,4 +1,4 @@
-/* neuron_math.h - formulas of one element: ReLU, dropout, the solver's step; for every device. */
+/* neuron_math.h - formulas of one element: ReLU, dropout; for every device. */
 #ifndef OT_LAYERS_NEURON_MATH_H
 #define OT_LAYERS_NEURON_MATH_H
 
@@ -21,19 +21,6 @@ OT_HD float ot_dropout(float x, float ratio, float scale, uint64_t seed, uint64_
     float u = ot_rng_unit(seed, OT_RNG_DROPOUT, iter, stream << 40 | i), v = x * scale;
 
     return u >= ratio ? v : 0.0f;
-}
-
-/* One step of SGD with momentum: g = g scale + decay w (L1: decay sign(w)); h = momentum h + lr g;
- * w -= h.  Source: Caffe's SGDSolver. */
-OT_HD void ot_sgd_step(float *w, float *g, float *h, float scale, float momentum, float lr,
-                       float decay, int l1)
-{
-    float toward = l1 ? (float)((*w > 0.0f) - (*w < 0.0f)) : *w;
-    float d = *g * scale + decay * toward, v = momentum * *h + lr * d;
-
-    *g = d;
-    *h = v;
-    *w -= v;
 }
 
 #endif

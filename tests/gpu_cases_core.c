@@ -185,36 +185,59 @@ static void raw_sumsq(struct ot_dev *dev, struct ot_cuda_raw *r)
     }
 }
 
-/* More segments than one launch takes, some of them empty. */
-static void update(struct ot_dev *dev, struct ot_cuda_raw *r, bool l1)
+/* More segments than one launch takes, some of them empty.  Histories are squares where a root is
+ * drawn of them. */
+static void update(struct ot_dev *dev, struct ot_cuda_raw *r, enum ot_update_kind kind, bool l1)
 {
+    const struct ot_update_rule rule = { .kind = kind,
+                                         .l1 = l1,
+                                         .scale = 0.5f,
+                                         .momentum = 0.9f,
+                                         .momentum2 = 0.99f,
+                                         .delta = 1e-3f,
+                                         .rms_decay = 0.95f,
+                                         .correction = 0.7f };
     struct ot_update_seg seg[150];
     size_t at = 0;
 
-    for (size_t i = 0; i < 150; i++) {
-        size_t n = i % 5 == 4 ? 0 : i * 37 % 400;
+    if (kind >= OT_UPDATE_ADAGRAD) {
+        const float *twice[] = { r->z, r->z };
 
-        seg[i] = (struct ot_update_seg){ r->x + at, r->y + at,        r->z + at,
-                                         n,         0.01f * (float)i, 0.001f * (float)(i % 3) };
+        dev->k->eltwise_prod_fwd(dev, OT_RAW, 2, twice, r->z);
+    }
+    for (size_t i = 0; i < 150; i++) {
+        size_t n = i % 5 == 4 ? 0 : i * 37 % 200;
+
+        seg[i] = (struct ot_update_seg){ .w = r->x + at,
+                                         .g = r->y + at,
+                                         .h = r->z + at,
+                                         .h2 = r->z + OT_RAW / 2 + at,
+                                         .n = n,
+                                         .lr = 0.01f * (float)i,
+                                         .decay = 0.001f * (float)(i % 3) };
         at += n;
     }
     seg[7].n = 0;
-    assert_true(at < OT_RAW);
-    dev->k->sgd_update(dev, seg, 150, 0.5f, 0.9f, l1);
+    assert_true(at < OT_RAW / 2);
+    dev->k->solver_update(dev, &rule, seg, 150);
     take(dev, r, r->x, OT_RAW);
     take(dev, r, r->y, OT_RAW);
     take(dev, r, r->z, OT_RAW);
 }
 
-static void raw_update_l2(struct ot_dev *dev, struct ot_cuda_raw *r)
-{
-    update(dev, r, false);
-}
-
-static void raw_update_l1(struct ot_dev *dev, struct ot_cuda_raw *r)
-{
-    update(dev, r, true);
-}
+#define UPDATE(name, kind, l1)                                               \
+    static void raw_update_##name(struct ot_dev *dev, struct ot_cuda_raw *r) \
+    {                                                                        \
+        update(dev, r, kind, l1);                                            \
+    }
+UPDATE(l2, OT_UPDATE_SGD, false)
+UPDATE(l1, OT_UPDATE_SGD, true)
+UPDATE(nesterov, OT_UPDATE_NESTEROV, false)
+UPDATE(adagrad, OT_UPDATE_ADAGRAD, false)
+UPDATE(rmsprop, OT_UPDATE_RMSPROP, false)
+UPDATE(adadelta, OT_UPDATE_ADADELTA, true)
+UPDATE(adam, OT_UPDATE_ADAM, false)
+#undef UPDATE
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
@@ -249,8 +272,13 @@ const struct ot_cuda_case ot_cuda_cases_core[] = {
     { .name = "axpby", .raw = raw_axpby },
     { .name = "copy2d", .raw = raw_copy2d },
     { .name = "sumsq", .raw = raw_sumsq },
-    { .name = "sgd_update, L2", .raw = raw_update_l2 },
-    { .name = "sgd_update, L1", .raw = raw_update_l1 },
+    { .name = "solver_update, SGD, L2", .raw = raw_update_l2 },
+    { .name = "solver_update, SGD, L1", .raw = raw_update_l1 },
+    { .name = "solver_update, Nesterov", .raw = raw_update_nesterov },
+    { .name = "solver_update, AdaGrad", .raw = raw_update_adagrad },
+    { .name = "solver_update, RMSProp", .raw = raw_update_rmsprop },
+    { .name = "solver_update, AdaDelta", .raw = raw_update_adadelta },
+    { .name = "solver_update, Adam", .raw = raw_update_adam },
 
     { .name = "relu",
       .text = "layer { type: 'ReLU' bottom: 'a' top: 'b' }",

@@ -78,16 +78,21 @@ static void give_scene(struct ot_dev *dev, struct ot_net *net)
 
 static void step(struct ot_dev *dev, struct ot_net *net)
 {
+    const struct ot_update_rule rule = { .kind = OT_UPDATE_SGD, .scale = 1.0f, .momentum = 0.9f };
     struct ot_update_seg seg[32];
 
     assert_true(net->nlearn <= 32);
     for (size_t i = 0; i < net->nlearn; i++) {
         struct ot_param *p = net->learn[i];
 
-        seg[i] = (struct ot_update_seg){ p->data.data,  p->grad.data,       p->hist[0],
-                                         p->data.elems, 0.02f * p->lr_mult, 1e-3f * p->decay_mult };
+        seg[i] = (struct ot_update_seg){ .w = p->data.data,
+                                         .g = p->grad.data,
+                                         .h = p->hist[0],
+                                         .n = p->data.elems,
+                                         .lr = 0.02f * p->lr_mult,
+                                         .decay = 1e-3f * p->decay_mult };
     }
-    dev->k->sgd_update(dev, seg, (int)net->nlearn, 1.0f, 0.9f, false);
+    dev->k->solver_update(dev, &rule, seg, (int)net->nlearn);
     ot_net_params_changed(net);
 }
 

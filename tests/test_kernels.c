@@ -46,16 +46,56 @@ static void sum_of_squares_is_added_for_any_length(void **state)
     assert_near(got, 5, 0);
 }
 
-static void sgd_update_follows_the_formula_of_its_regularisation(void **state)
+/* Two values, from histories 0.25 and 0.04, against the formulas of update_math.h in double. */
+static void solver_update_follows_the_formula_of_each_solver(void **state)
+{
+    const double lr = 0.25, m = 0.5, m2 = 0.75, d = 0.125, r = 0.875, c = 0.5, g = 6, h = 0.25;
+    const double h2 = 0.04, u = g * sqrt((h2 + d) / (m * h + (1 - m) * g * g + d));
+    const double v = m * h + lr * g, am = m * h + (1 - m) * g, av = m2 * h2 + (1 - m2) * g * g;
+    const double want[6][3] = {
+        { v, v, h2 },
+        { (1 + m) * v - m * h, v, h2 },
+        { lr * g / (sqrt(h + g * g) + d), h + g * g, h2 },
+        { lr * g / (sqrt(r * h + (1 - r) * g * g) + d), r * h + (1 - r) * g * g, h2 },
+        { lr * u, m * h + (1 - m) * g * g, m * h2 + (1 - m) * u * u },
+        { lr * c * am / (sqrt(av) + d), am, av },
+    };
+
+    (void)state;
+    for (int kind = 0; kind < 6; kind++) {
+        float w[2] = { 4, 4 }, gg[2] = { 8, 8 }, a[2] = { 0.25f, 0.25f }, b[2] = { 0.04f, 0.04f };
+        struct ot_update_seg seg = {
+            .w = w, .g = gg, .h = a, .h2 = b, .n = 2, .lr = 0.25f, .decay = 0.5f
+        };
+        struct ot_update_rule rule = { .kind = (enum ot_update_kind)kind,
+                                       .scale = 0.5f,
+                                       .momentum = 0.5f,
+                                       .momentum2 = 0.75f,
+                                       .delta = 0.125f,
+                                       .rms_decay = 0.875f,
+                                       .correction = 0.5f };
+
+        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1);
+        for (int i = 0; i < 2; i++) {
+            assert_near(gg[i], 0.5 * 8 + 0.5 * 4, 1e-6);
+            assert_near(w[i], 4 - want[kind][0], 2e-6);
+            assert_near(a[i], want[kind][1], 2e-6);
+            assert_near(b[i], want[kind][2], 2e-6);
+        }
+    }
+}
+
+static void decay_is_by_value_or_by_sign(void **state)
 {
     (void)state;
     for (int l1 = 0; l1 < 2; l1++) {
         float w[2] = { 2, -1 }, g[2] = { 8, 4 }, h[2] = { 0.5f, 0 };
-        struct ot_update_seg seg = { w, g, h, 2, 0.25f, 0.5f };
+        struct ot_update_seg seg = { .w = w, .g = g, .h = h, .n = 2, .lr = 0.25f, .decay = 0.5f };
+        struct ot_update_rule rule = { .l1 = l1 != 0, .scale = 0.5f, .momentum = 0.5f };
         double d0 = 4 + 0.5 * (l1 ? 1 : 2), d1 = 2 + 0.5 * -1;
         double v0 = 0.5 * 0.5 + 0.25 * d0, v1 = 0.25 * d1;
 
-        ot_cpu->k->sgd_update(ot_cpu, &seg, 1, 0.5f, 0.5f, l1 != 0);
+        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1);
         assert_near(w[0], 2 - v0, 1e-6);
         assert_near(w[1], -1 - v1, 1e-6);
         assert_near(h[0], v0, 1e-6);
@@ -158,7 +198,8 @@ int main(void)
         cmocka_unit_test(an_unknown_device_is_refused_by_name),
         cmocka_unit_test(axpby_with_b_zero_does_not_read_y),
         cmocka_unit_test(sum_of_squares_is_added_for_any_length),
-        cmocka_unit_test(sgd_update_follows_the_formula_of_its_regularisation),
+        cmocka_unit_test(solver_update_follows_the_formula_of_each_solver),
+        cmocka_unit_test(decay_is_by_value_or_by_sign),
         cmocka_unit_test(a_format_comes_back_as_it_went_and_pads_with_zeros),
         cmocka_unit_test(softmax_is_exact_at_the_ends_of_its_range),
         cmocka_unit_test(fillers_have_the_range_and_variance_they_promise),

@@ -266,7 +266,16 @@ static void what_a_policy_needs_is_asked_for(void **state)
         { "base_lr: 1 lr_policy: 'inv' gamma: 1", "\"inv\" needs power" },
         { "base_lr: 1 lr_policy: 'poly'", "\"poly\" needs power" },
         { "base_lr: 1 lr_policy: 'multistep' stepvalue: 3", "\"multistep\" needs gamma" },
-        { "base_lr: 1 lr_policy: 'fixed' type: 'Adam'", "only \"SGD\" is supported, got \"Adam\"" },
+        { "base_lr: 1 lr_policy: 'fixed' type: 'Adagrad'",
+          "type: must be SGD, Nesterov, AdaGrad, RMSProp, AdaDelta or Adam, got \"Adagrad\"" },
+        { "base_lr: 1 lr_policy: 'fixed' type: 'AdaGrad' momentum: 0.5",
+          "momentum: AdaGrad has none, it must be 0, got 0.5" },
+        { "base_lr: 1 lr_policy: 'fixed' type: 'RMSProp' rms_decay: 1",
+          "rms_decay: must be in [0, 1), got 1" },
+        { "base_lr: 1 lr_policy: 'fixed' type: 'Adam' momentum2: 1.5",
+          "momentum2: must be in [0, 1), got 1.5" },
+        { "base_lr: 1 lr_policy: 'fixed' type: 'AdaDelta' delta: -1",
+          "delta: must be >= 0, got -1" },
         { "base_lr: 1 lr_policy: 'fixed' regularization_type: 'L3'", "got \"L3\"" },
     };
 

@@ -176,7 +176,8 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
      * may be of the very run that is moved away */
     if (!resume && ot_job_weights(j, opts, err) < 0)
         return err->code;
-    if (ot_net_history(j->net, 1, err) < 0 || ot_job_claim(j, resume != NULL, err) < 0)
+    if (ot_net_history(j->net, ot_solver_histories(j->solver), err) < 0 ||
+        ot_job_claim(j, resume != NULL, err) < 0)
         return err->code;
     if (j->mine && ot_mine_open_pool(j->mine, j->dev->name, from.iter * j->param->iter_size,
                                      from.run, err) < 0)

@@ -100,7 +100,8 @@ static int read_ours(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine
 
 /* ---- .solverstate ---------------------------------------------------------------------------- */
 
-static int history_blob(struct ot_solver *s, const struct ot_param *p, struct ot_arena *a,
+/* `part` of a parameter's histories; a frozen one has none and is written as zeros. */
+static int history_blob(struct ot_solver *s, const struct ot_param *p, int part, struct ot_arena *a,
                         Caffe__BlobProto *b, struct ot_err *err)
 {
     size_t n = ot_count(&p->data.shape), nd = (size_t)p->data.shape.nd;
@@ -118,7 +119,9 @@ static int history_blob(struct ot_solver *s, const struct ot_param *p, struct ot
     for (size_t i = 0; i < nd; i++)
         b->shape->dim[i] = p->data.shape.dim[i];
     b->n_data = n;
-    return p->hist[0] ? ot_param_get(s->net, p, OT_PARAM_HIST0, b->data, err) : 0;
+    return p->hist[part]
+               ? ot_param_get(s->net, p, (enum ot_param_part)(OT_PARAM_HIST0 + part), b->data, err)
+               : 0;
 }
 
 static int write_solver(struct ot_solver *s, const char *model, const char *path,
@@ -132,13 +135,16 @@ static int write_solver(struct ot_solver *s, const char *model, const char *path
     st.iter = (int32_t)s->iter;
     st.current_step = s->current_step;
     st.learned_net = ot_arena_strdup(&a, model, err);
-    st.n_history = s->net->nlearn;
+    /* the first histories of all parameters, then the second ones */
+    st.n_history = s->net->nlearn * (size_t)ot_solver_histories(s);
     st.history = ot_arena_alloc(&a, st.n_history + 1, sizeof *st.history, err);
     if (!st.learned_net || !st.history)
         rc = err->code;
     for (size_t k = 0; rc == 0 && k < st.n_history; k++) {
         st.history[k] = ot_arena_alloc(&a, 1, sizeof *st.history[k], err);
-        rc = st.history[k] ? history_blob(s, s->net->learn[k], &a, st.history[k], err) : err->code;
+        rc = st.history[k] ? history_blob(s, s->net->learn[k % s->net->nlearn],
+                                          (int)(k / s->net->nlearn), &a, st.history[k], err)
+                           : err->code;
     }
     if (rc == 0)
         rc = ot_wire_write_message(path, &st.base, err);
@@ -150,7 +156,7 @@ static int check_space(const struct ot_solver *s, const char *prefix, struct ot_
 {
     char dir[1024];
     int64_t have = ot_free_bytes(ot_path_dir(dir, sizeof dir, prefix));
-    int64_t want = (int64_t)s->net->param_bytes * 2 + (1 << 20);
+    int64_t want = (int64_t)s->net->param_bytes * 3 + (1 << 20);
 
     if (have >= 0 && have < want)
         return ot_fail(err, OT_EIO, "a snapshot needs about %.1f MB in '%s', only %.1f MB are free",
@@ -191,16 +197,22 @@ static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, st
 {
     struct ot_net *net = s->net;
 
-    if (st->n_history != net->nlearn)
-        return ot_fail(err, OT_ESHAPE, "%zu history blobs, the net has %zu learnable parameters",
-                       st->n_history, net->nlearn);
-    for (size_t k = 0; k < net->nlearn; k++) {
-        struct ot_param *p = net->learn[k];
+    const size_t each = (size_t)ot_solver_histories(s);
+
+    if (st->n_history != each * net->nlearn)
+        return ot_fail(err, OT_ESHAPE,
+                       "%zu history blobs, but %s has %zu for each of the net's %zu learnable "
+                       "parameters",
+                       st->n_history, s->param->type, each, net->nlearn);
+    for (size_t k = 0; k < each * net->nlearn; k++) {
+        struct ot_param *p = net->learn[k % net->nlearn];
+        const size_t part = k / net->nlearn;
 
         if (st->history[k]->n_data != ot_count(&p->data.shape))
             return ot_fail(err, OT_ESHAPE, "history %zu (layer '%s') has %zu values, wanted %zu", k,
                            p->layer, st->history[k]->n_data, ot_count(&p->data.shape));
-        if (p->hist[0] && ot_param_set(net, p, OT_PARAM_HIST0, st->history[k]->data, err) < 0)
+        if (p->hist[part] && ot_param_set(net, p, (enum ot_param_part)(OT_PARAM_HIST0 + (int)part),
+                                          st->history[k]->data, err) < 0)
             return err->code;
     }
     return 0;

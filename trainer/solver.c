@@ -1,4 +1,4 @@
-/* solver.c - see solver.h; formulas from Caffe's sgd_solver.cpp as caffe.proto documents them. */
+/* solver.c - see solver.h; policies from Caffe's sgd_solver.cpp as caffe.proto documents them. */
 #include "trainer/solver.h"
 
 #include <math.h>
@@ -52,31 +52,69 @@ static int check_policy(const struct ot_config *c, struct ot_err *err)
     return 0;
 }
 
-static int check_type(const struct ot_config *c, struct ot_err *err)
+static const char *const type_name[] = {
+    "SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"
+};
+
+/* solver_type has become `type` when the file was read (proto/upgrade.h). */
+static int find_type(const struct ot_config *c, enum ot_update_kind *kind, struct ot_err *err)
+{
+    const Caffe__SolverParameter *p = c->solver;
+
+    for (size_t i = 0; i < sizeof type_name / sizeof type_name[0]; i++)
+        if (!strcmp(p->type, type_name[i])) {
+            *kind = (enum ot_update_kind)i;
+            return 0;
+        }
+    return ot_fail_at(err, ot_doc_loc(c->doc, p, "type"), OT_ECONFIG,
+                      "type: must be SGD, Nesterov, AdaGrad, RMSProp, AdaDelta or Adam, got \"%s\"",
+                      p->type);
+}
+
+static int check_type(const struct ot_config *c, enum ot_update_kind *kind, struct ot_err *err)
 {
     const Caffe__SolverParameter *p = c->solver;
     const char *reg = p->regularization_type;
 
-    if (p->type && strcmp(p->type, "SGD") != 0)
-        return ot_fail_at(err, ot_doc_loc(c->doc, p, "type"), OT_ECONFIG,
-                          "type: only \"SGD\" is supported, got \"%s\"", p->type);
+    if (find_type(c, kind, err) < 0)
+        return err->code;
+    if ((*kind == OT_UPDATE_ADAGRAD || *kind == OT_UPDATE_RMSPROP) && p->momentum != 0.0f)
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "momentum"), OT_ECONFIG,
+                          "momentum: %s has none, it must be 0, got %g", p->type,
+                          (double)p->momentum);
+    if (*kind == OT_UPDATE_RMSPROP && !(p->rms_decay >= 0 && p->rms_decay < 1))
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "rms_decay"), OT_ECONFIG,
+                          "rms_decay: must be in [0, 1), got %g", (double)p->rms_decay);
+    if (*kind == OT_UPDATE_ADAM && !(p->momentum2 >= 0 && p->momentum2 < 1))
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "momentum2"), OT_ECONFIG,
+                          "momentum2: must be in [0, 1), got %g", (double)p->momentum2);
+    if (*kind >= OT_UPDATE_ADAGRAD && !(p->delta >= 0))
+        return ot_fail_at(err, ot_doc_loc(c->doc, p, "delta"), OT_ECONFIG,
+                          "delta: must be >= 0, got %g", (double)p->delta);
     if (reg && strcmp(reg, "L2") != 0 && strcmp(reg, "L1") != 0)
         return ot_fail_at(err, ot_doc_loc(c->doc, p, "regularization_type"), OT_ECONFIG,
                           "regularization_type: must be \"L2\" or \"L1\", got \"%s\"", reg);
     return 0;
 }
 
+int ot_solver_histories(const struct ot_solver *s)
+{
+    return s->kind == OT_UPDATE_ADADELTA || s->kind == OT_UPDATE_ADAM ? 2 : 1;
+}
+
 struct ot_solver *ot_solver_new(const struct ot_config *config, struct ot_net *net,
                                 struct ot_err *err)
 {
+    enum ot_update_kind kind = OT_UPDATE_SGD;
     struct ot_solver *s;
 
-    if (check_type(config, err) < 0 || check_policy(config, err) < 0)
+    if (check_type(config, &kind, err) < 0 || check_policy(config, err) < 0)
         return NULL;
     s = ot_alloc(1, sizeof *s, err);
     if (!s)
         return NULL;
     s->config = config;
+    s->kind = kind;
     s->param = config->solver;
     s->net = net;
     s->seg = ot_alloc(net->nlearn + 1, sizeof *s->seg, err);
@@ -165,16 +203,31 @@ static double clip_scale(struct ot_solver *s)
     return norm > (double)s->param->clip_gradients ? (double)s->param->clip_gradients / norm : 1.0;
 }
 
+static struct ot_update_rule rule_of(const struct ot_solver *s, double scale)
+{
+    const Caffe__SolverParameter *p = s->param;
+    const double t = (double)s->iter + 1, m = (double)p->momentum, m2 = (double)p->momentum2;
+    const char *reg = p->regularization_type;
+
+    return (struct ot_update_rule){ .kind = s->kind,
+                                    .l1 = reg && !strcmp(reg, "L1"),
+                                    .scale = (float)scale,
+                                    .momentum = p->momentum,
+                                    .momentum2 = p->momentum2,
+                                    .delta = p->delta,
+                                    .rms_decay = p->rms_decay,
+                                    .correction = (float)(sqrt(1 - pow(m2, t)) / (1 - pow(m, t))) };
+}
+
 int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
 {
     struct ot_net *net = s->net;
     struct ot_dev *dev = net->env.dev;
-    const char *reg = s->param->regularization_type;
-    double scale;
+    struct ot_update_rule rule;
     int n = 0;
 
     zero_unreached(net);
-    scale = clip_scale(s) / s->param->iter_size;
+    rule = rule_of(s, clip_scale(s) / s->param->iter_size);
     for (size_t k = 0; k < net->nlearn; k++) {
         struct ot_param *p = net->learn[k];
 
@@ -183,11 +236,12 @@ int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
         s->seg[n++] = (struct ot_update_seg){ .w = p->data.data,
                                               .g = p->grad.data,
                                               .h = p->hist[0],
+                                              .h2 = p->hist[1],
                                               .n = p->data.elems,
                                               .lr = (float)lr * p->lr_mult,
                                               .decay = s->param->weight_decay * p->decay_mult };
     }
-    dev->k->sgd_update(dev, s->seg, n, (float)scale, s->param->momentum, reg && !strcmp(reg, "L1"));
+    dev->k->solver_update(dev, &rule, s->seg, n);
     ot_net_zero_grads(net);
     ot_net_params_changed(net);
     s->iter++;

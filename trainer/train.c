@@ -293,7 +293,7 @@ int ot_time(struct ot_config *config, const struct ot_train_opts *opts, int n, s
     int rc = ot_job_open(&j, config, opts, err);
 
     if (rc == 0)
-        rc = ot_net_history(j.net, 1, err);
+        rc = ot_net_history(j.net, ot_solver_histories(j.solver), err);
     for (int i = -2; rc == 0 && i < n; i++) { /* two passes to warm up */
         if (i == 0) {
             t0 = ot_now_s();
