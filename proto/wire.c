@@ -266,6 +266,7 @@ static int read_blob(struct span s, struct ot_wire_blob *b, struct ot_err *err)
     if (scan_blob(s, &scan, err) < 0)
         return err->code;
     b->shape = scan.shape;
+    b->legacy = scan.is_legacy;
     if (scan.is_legacy) {
         b->shape.nd = 0;
         for (int i = 0; i < 4; i++)

@@ -30,6 +30,7 @@
 #define OT_PROTO_WIRE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,7 @@ struct ot_wire_shape {
 
 struct ot_wire_blob {
     struct ot_wire_shape shape; /* legacy dims give nd == 4 */
+    bool legacy;                /* num, channels, height, width: axes count from the last one */
     int64_t count;
     float *data;
 };

@@ -36,9 +36,8 @@ result $? "the data is made"
 
 # ---- one net, as a training net and as a deploy net ----
 "$O" layers >"$T/layers"
-has() { # TYPE...: this build knows these layers
-    local t
-    for t; do grep -q "^$t " "$T/layers" || return 1; done
+has() { # TYPE: this build knows it
+    grep -q "^$1 " "$T/layers"
 }
 {
     cat <<'END'
@@ -46,8 +45,10 @@ layer { name: 'conv1' type: 'Convolution' bottom: 'data' top: 'conv1'
   param { lr_mult: 1 } param { lr_mult: 2 }
   convolution_param { num_output: 8 kernel_size: 3 pad: 1 stride: 2 weight_filler { type: 'xavier' } } }
 END
-    ! has BatchNorm Scale || cat <<'END'
+    ! has BatchNorm || cat <<'END'
 layer { name: 'bn1' type: 'BatchNorm' bottom: 'conv1' top: 'conv1' }
+END
+    ! has Scale || cat <<'END'
 layer { name: 'scale1' type: 'Scale' bottom: 'conv1' top: 'conv1' scale_param { bias_term: true } }
 END
     ! has LRN || cat <<'END'

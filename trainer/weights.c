@@ -20,19 +20,28 @@ static char *wire_shape(const struct ot_wire_shape *s, char *buf, size_t n)
     return buf;
 }
 
-/* Equal, or equal after dropping leading ones of a legacy 4-D shape (1x1xNxK for an N x K). */
-static bool shape_fits(const struct ot_shape *want, const struct ot_wire_shape *got)
+/* As Caffe's Blob::ShapeEquals: equal; or legacy dims, which are as many axes from the last one,
+ * ones in front (1x1xNxK for N x K, 1x1x1xN for N). */
+static bool shape_fits(const struct ot_shape *want, const struct ot_wire_blob *got)
 {
-    int skip = 0;
+    int lead = got->shape.nd - want->nd;
 
-    while (got->nd == 4 && got->nd - skip > want->nd && got->dim[skip] == 1)
-        skip++;
-    if (got->nd - skip != want->nd)
+    if (lead < 0 || (lead > 0 && !got->legacy))
         return false;
-    for (int i = 0; i < want->nd; i++)
-        if (want->dim[i] != got->dim[skip + i])
+    for (int i = 0; i < got->shape.nd; i++)
+        if (got->shape.dim[i] != (i < lead ? 1 : want->dim[i - lead]))
             return false;
     return true;
+}
+
+/* The usual reason for one blob more or less. */
+static const char *bias_hint(const struct ot_node *n, size_t have)
+{
+    if (n->l.nparam == 2 && have == 1)
+        return " (was it saved with bias_term: false?)";
+    if (n->l.nparam == 1 && have == 2)
+        return " (is it a bias? see bias_term)";
+    return "";
 }
 
 static int copy_layer(struct ot_net *net, struct ot_node *n, const struct ot_wire_layer *w,
@@ -41,12 +50,14 @@ static int copy_layer(struct ot_net *net, struct ot_node *n, const struct ot_wir
     char a[OT_SHAPE_TEXT], b[512];
 
     if (w->nblob != (size_t)n->l.nparam)
-        return ot_fail(err, OT_ESHAPE, "the weights have %zu blobs, the net wants %d", w->nblob,
-                       n->l.nparam);
+        return ot_fail(err, OT_ESHAPE,
+                       "the weights have %zu blobs, the net wants %d%s; to train this layer anew, "
+                       "rename it in the prototxt",
+                       w->nblob, n->l.nparam, bias_hint(n, w->nblob));
     for (int k = 0; k < n->l.nparam; k++) {
         struct ot_param *p = n->l.param[k];
 
-        if (!shape_fits(&p->data.shape, &w->blob[k].shape))
+        if (!shape_fits(&p->data.shape, &w->blob[k]))
             return ot_fail(err, OT_ESHAPE,
                            "blob %d: the weights have shape %s, the net wants %s; to train this "
                            "layer anew, rename it in the prototxt",
