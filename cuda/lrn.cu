@@ -32,7 +32,7 @@ __global__ static void lrn_fwd(const __grid_constant__ struct ot_lrn_geom g, siz
 {
     OT_EACH (i, n) {
         scale[i] = ot_lrn_scale(&g, window(&g, i, x, x, nullptr));
-        y[i] = x[i] * ot_lrn_power(scale[i], g.beta);
+        y[i] = x[i] * ot_lrn_power(scale[i], g.beta, ot_lrn_usual(&g));
     }
 }
 
@@ -55,7 +55,8 @@ __global__ static void lrn_bwd(const __grid_constant__ struct ot_lrn_geom g, siz
                                float *dx)
 {
     OT_EACH (i, n)
-        dx[i] = ot_lrn_grad(&g, x[i], scale[i], dy[i], window(&g, i, dy, y, scale));
+        dx[i] = ot_lrn_grad(&g, x[i], scale[i], dy[i], window(&g, i, dy, y, scale),
+                            ot_lrn_usual(&g));
 }
 
 extern "C" void ot_cuda_lrn_bwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x,

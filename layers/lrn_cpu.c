@@ -10,7 +10,7 @@
 
 #define LANES static inline __attribute__((always_inline))
 
-enum { WIDE = 16 };
+enum { WIDE = 16, NEAR = 16 };
 
 /* A run of values that lie side by side: of places in plain order, of channels in the others. */
 struct run {
@@ -71,6 +71,35 @@ LANES float term(const float *a, const float *b, const float *scale, size_t at)
     return scale ? a[at] * b[at] / scale[at] : a[at] * b[at];
 }
 
+/* How many of the run are channels, not padding. */
+LANES size_t real(const struct ot_lrn_geom *g, const struct run *r)
+{
+    if (g->block == 1 || r->c + r->n <= g->c)
+        return r->n;
+    return r->c < g->c ? g->c - r->c : 0;
+}
+
+/* across() where channels lie side by side and a window ends in the neighbouring blocks. */
+LANES void across_near(const struct ot_lrn_geom *g, const struct run *r, const float *a,
+                       const float *b, const float *scale, float *sum)
+{
+    const size_t half = g->size / 2, lane = r->c % g->block, m = real(g, r);
+    const size_t jump = (g->h * g->w - 1) * g->block; /* to the next block */
+    float t[WIDE + 2 * NEAR] = { 0 };
+
+    for (size_t d = 1; d <= half && d <= r->c; d++)
+        t[half - d] = term(a, b, scale, r->at - d - (d > lane ? jump : 0));
+#pragma omp simd
+    for (size_t i = 0; i < m; i++)
+        t[half + i] = term(a, b, scale, r->at + i);
+    for (size_t d = m; d < m + half && r->c + d < g->c; d++)
+        t[half + d] = term(a, b, scale, r->at + d + (lane + d >= g->block ? jump : 0));
+    for (size_t d = 0; d < g->size; d++)
+#pragma omp simd
+        for (size_t i = 0; i < WIDE; i++)
+            sum[i] += t[i + d];
+}
+
 /* sum[i] over the channels near that of value i. */
 LANES void across(const struct ot_lrn_geom *g, const struct run *r, const float *a, const float *b,
                   const float *scale, float *sum)
@@ -117,16 +146,41 @@ LANES void window(const struct ot_lrn_geom *g, const struct run *r, const float 
         sum[i] = 0.0f;
     if (g->within)
         within(g, r, a, b, scale, sum);
+    else if (g->block > 1 && g->size / 2 <= NEAR && g->size / 2 <= g->block)
+        across_near(g, r, a, b, scale, sum);
     else
         across(g, r, a, b, scale, sum);
 }
 
-/* How many of the run are channels, not padding. */
-static size_t real(const struct ot_lrn_geom *g, const struct run *r)
+LANES void finish_fwd(const struct ot_lrn_geom *g, const struct run *r, const float *x,
+                      const float *sum, float *scale, float *y, int usual)
 {
-    if (g->block == 1 || r->c + r->n <= g->c)
-        return r->n;
-    return r->c < g->c ? g->c - r->c : 0;
+    const size_t m = real(g, r);
+
+#pragma omp simd
+    for (size_t i = 0; i < m; i++) {
+        const float s = ot_lrn_scale(g, sum[i]);
+
+        scale[r->at + i] = s;
+        y[r->at + i] = x[r->at + i] * ot_lrn_power(s, g->beta, usual);
+    }
+    for (size_t i = m; i < r->n; i++)
+        y[r->at + i] = 0.0f;
+}
+
+LANES void finish_bwd(const struct ot_lrn_geom *g, const struct run *r, const float *x,
+                      const float *scale, const float *dy, const float *sum, float *dx, int usual)
+{
+    const size_t m = real(g, r);
+
+#pragma omp simd
+    for (size_t i = 0; i < m; i++) {
+        const size_t at = r->at + i;
+
+        dx[at] = ot_lrn_grad(g, x[at], scale[at], dy[at], sum[i], usual);
+    }
+    for (size_t i = m; i < r->n; i++)
+        dx[r->at + i] = 0.0f;
 }
 
 void ot_cpu_lrn_fwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x, float *scale,
@@ -138,19 +192,13 @@ void ot_cpu_lrn_fwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float
 #pragma omp parallel for if (n > OT_CPU_GRAIN / 256) schedule(static)
     for (size_t k = 0; k < n; k++) {
         const struct run r = run_of(g, k);
-        const size_t m = real(g, &r);
         float sum[WIDE];
 
         window(g, &r, x, x, NULL, sum);
-#pragma omp simd
-        for (size_t i = 0; i < m; i++) {
-            const float s = ot_lrn_scale(g, sum[i]);
-
-            scale[r.at + i] = s;
-            y[r.at + i] = x[r.at + i] * ot_lrn_power(s, g->beta);
-        }
-        for (size_t i = m; i < r.n; i++)
-            y[r.at + i] = 0.0f;
+        if (ot_lrn_usual(g))
+            finish_fwd(g, &r, x, sum, scale, y, 1);
+        else
+            finish_fwd(g, &r, x, sum, scale, y, 0);
     }
 }
 
@@ -163,14 +211,12 @@ void ot_cpu_lrn_bwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float
 #pragma omp parallel for if (n > OT_CPU_GRAIN / 256) schedule(static)
     for (size_t k = 0; k < n; k++) {
         const struct run r = run_of(g, k);
-        const size_t m = real(g, &r);
         float sum[WIDE];
 
         window(g, &r, dy, y, scale, sum);
-#pragma omp simd
-        for (size_t i = 0; i < m; i++)
-            dx[r.at + i] = ot_lrn_grad(g, x[r.at + i], scale[r.at + i], dy[r.at + i], sum[i]);
-        for (size_t i = m; i < r.n; i++)
-            dx[r.at + i] = 0.0f;
+        if (ot_lrn_usual(g))
+            finish_bwd(g, &r, x, scale, dy, sum, dx, 1);
+        else
+            finish_bwd(g, &r, x, scale, dy, sum, dx, 0);
     }
 }

@@ -34,22 +34,23 @@ OT_HD float ot_lrn_scale(const struct ot_lrn_geom *g, float squares)
     return g->k + g->alpha / ot_lrn_places(g) * squares;
 }
 
-/* s^-beta; the usual 3/4 by two square roots. */
-OT_HD float ot_lrn_power(float s, float beta)
+/* s^-beta; `usual`: beta is 3/4, which two square roots make. */
+OT_HD float ot_lrn_power(float s, float beta, int usual)
 {
-    if (beta == 0.75f) {
-        const float r = sqrtf(s);
-
-        return 1.0f / (r * sqrtf(r));
-    }
-    return powf(s, -beta);
+    return usual ? 1.0f / (sqrtf(s) * sqrtf(sqrtf(s))) : powf(s, -beta);
 }
 
-OT_HD float ot_lrn_grad(const struct ot_lrn_geom *g, float x, float scale, float dy, float sum)
+OT_HD int ot_lrn_usual(const struct ot_lrn_geom *g)
+{
+    return g->beta == 0.75f;
+}
+
+OT_HD float ot_lrn_grad(const struct ot_lrn_geom *g, float x, float scale, float dy, float sum,
+                        int usual)
 {
     const float ratio = 2.0f * g->alpha * g->beta / ot_lrn_places(g);
 
-    return dy * ot_lrn_power(scale, g->beta) - ratio * x * sum;
+    return dy * ot_lrn_power(scale, g->beta, usual) - ratio * x * sum;
 }
 
 #endif
