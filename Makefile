@@ -105,6 +105,9 @@ $(B)/%.o: %.c Makefile | $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(if $(Q),@echo '  CC    $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# A square root that sets errno is not made sixteen at a time.
+$(B)/layers/lrn_cpu.o: CFLAGS += -fno-math-errno
+
 $(PROTO:%=$(B)/%.pb-c.o): $(B)/%.o: $(GEN)/proto/%.c Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CC    $<')

@@ -3,7 +3,7 @@
  * for plain order, 16 or 8 for channel blocks, C for channels last.
  *
  * The loops are our own: one pass makes mean and variance in double, where oneDNN reads the input
- * once for each and sums in float.
+ * once for each and sums in float (docs/decisions/0007-normalisation-loops.md).
  */
 #include <string.h>
 
