@@ -25,9 +25,9 @@ void ot_run_open(struct ot_run *r, const char *conf, const char *const *set, int
     if (mining)
         assert_ok(ot_mine_attach(r->mine, r->net, &err), &err);
     assert_ok(ot_net_plan(r->net, &err), &err);
-    assert_ok(ot_net_history(r->net, ot_solver_histories(r->solver), &err), &err);
     r->solver = ot_solver_new(r->config, r->net, &err);
     assert_ok(r->solver ? 0 : err.code, &err);
+    assert_ok(ot_net_history(r->net, ot_solver_histories(r->solver), &err), &err);
 }
 
 void ot_run_close(struct ot_run *r)
