@@ -104,6 +104,41 @@ struct ot_loss_stats {
     double bad_label;
 };
 
+/* A function of one value; what a, b, c are is said beside each. */
+enum ot_unary_kind {
+    OT_UNARY_ABS,
+    OT_UNARY_BNLL,    /* log(1 + e^x) */
+    OT_UNARY_CLIP,    /* into [a, b] */
+    OT_UNARY_ELU,     /* x for x > 0, otherwise a (e^x - 1) */
+    OT_UNARY_EXP,     /* a e^(b x) */
+    OT_UNARY_LINEAR,  /* a x + b */
+    OT_UNARY_LOG,     /* a log(b x + c) */
+    OT_UNARY_POWER,   /* (b x + c)^a */
+    OT_UNARY_SIGMOID, /* 1 / (1 + e^-x) */
+    OT_UNARY_SQUARE,  /* (a x + b)^2 */
+    OT_UNARY_SWISH,   /* x sigmoid(a x) */
+    OT_UNARY_TANH,
+    OT_UNARY_THRESHOLD /* 1 for x > a, otherwise 0; no gradient */
+};
+
+struct ot_unary {
+    enum ot_unary_kind kind;
+    float a, b, c;
+};
+
+/* An array (outer, c, inner) whose channels lie `block` side by side as struct ot_format has it;
+ * block 1: plain order. */
+struct ot_channels {
+    size_t outer, c, inner, block;
+};
+
+/* What channel_sum adds up. */
+enum ot_channel_term {
+    OT_TERM_A,     /* a */
+    OT_TERM_AB,    /* a b */
+    OT_TERM_AB_NEG /* a b where b <= 0 */
+};
+
 /* Element (i0, i1, ..) of dim goes from x[sum of i xs] to y[sum of i ys]; a stride may be 0. */
 enum { OT_COPY_DIMS = 8 };
 

@@ -1,41 +1,14 @@
-/*
- * softmax_loss_math.h - the formulas of the softmax loss, one for every device.
- *
- * ot_expf is a polynomial without branches and without calls, so that the CPU bodies vectorise
- * it; within 2 units in the last place of e^x (cephes' single-precision coefficients).
- */
+/* softmax_loss_math.h - the formulas of the softmax loss, one for every device. */
 #ifndef OT_LAYERS_SOFTMAX_LOSS_MATH_H
 #define OT_LAYERS_SOFTMAX_LOSS_MATH_H
 
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "base/hd.h"
+#include "layers/exp_math.h"
 #include "layers/geom.h"
-
-/* e^x for x <= 0 (a score minus the largest); 0 where the result would be below FLT_MIN; NaN
- * stays NaN. */
-OT_HD float ot_expf(float x)
-{
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float t = x * 1.44269504088896341f + magic, n = t - magic;
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f, p, y;
-    uint32_t bits;
-
-    memcpy(&bits, &t, sizeof bits);
-    bits = (bits << 23) + (127u << 23); /* 2^n: the low bits of t are n */
-    memcpy(&y, &bits, sizeof y);
-    p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return x < -87.3f ? 0.0f : p * y;
-}
 
 /* The class of a label, -1 when it is outside [0, c); truncates as Caffe's cast does. */
 OT_HD int64_t ot_label_class(float label, size_t c)

@@ -1,0 +1,55 @@
+/* unary_cpu.c - functions of one value: a loop for each, so that each is vectorised by itself. */
+#include "layers/cpu_i.h"
+#include "layers/unary_math.h"
+
+#define EVERY(DO)        \
+    DO(OT_UNARY_ABS)     \
+    DO(OT_UNARY_BNLL)    \
+    DO(OT_UNARY_CLIP)    \
+    DO(OT_UNARY_ELU)     \
+    DO(OT_UNARY_EXP)     \
+    DO(OT_UNARY_LINEAR)  \
+    DO(OT_UNARY_LOG)     \
+    DO(OT_UNARY_POWER)   \
+    DO(OT_UNARY_SIGMOID) \
+    DO(OT_UNARY_SQUARE)  \
+    DO(OT_UNARY_SWISH)   \
+    DO(OT_UNARY_TANH)    \
+    DO(OT_UNARY_THRESHOLD)
+
+void ot_cpu_unary_fwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
+                      float *y)
+{
+    const float a = op->a, b = op->b, c = op->c;
+
+    (void)dev;
+    switch (op->kind) {
+#define LOOP(kind)                                                                                 \
+    case kind:                                                                                     \
+        _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
+                                                                                     i < n; i++)   \
+            y[i] = ot_unary_at(kind, a, b, c, x[i]);                                               \
+        break;
+        EVERY(LOOP)
+#undef LOOP
+    }
+}
+
+void ot_cpu_unary_bwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
+                      const float *y, const float *dy, float *dx)
+{
+    const float a = op->a, b = op->b, c = op->c;
+    const float *v = ot_unary_from_y(op->kind) ? y : x;
+
+    (void)dev;
+    switch (op->kind) {
+#define LOOP(kind)                                                                                 \
+    case kind:                                                                                     \
+        _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
+                                                                                     i < n; i++)   \
+            dx[i] = ot_unary_grad(kind, a, b, c, v[i], dy[i]);                                     \
+        break;
+        EVERY(LOOP)
+#undef LOOP
+    }
+}
