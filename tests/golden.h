@@ -20,7 +20,7 @@
 #define OT_GOLDEN_TIMES 4.0
 #define OT_GOLDEN_EPS   1e-6
 
-enum { OT_GOLDEN_BLOBS = 64 };
+enum { OT_GOLDEN_BLOBS = 96 };
 
 struct ot_golden_blob {
     char name[64];

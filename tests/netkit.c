@@ -153,9 +153,11 @@ float *ot_kit_blob(struct ot_net *net, const char *name, size_t *n)
 float *ot_kit_blob_grad(struct ot_net *net, const char *name, size_t *n)
 {
     struct ot_err err = OT_ERR_INIT;
-    struct ot_blob *b = ot_net_blob(net, name);
+    const struct ot_blob *b = NULL;
     float *v;
 
+    for (size_t i = net->nblob; i-- > 0;)
+        b = strcmp(net->blob[i]->b.name, name) ? b : &net->blob[i]->b;
     assert_non_null(b);
     v = room(&b->data.shape, n);
     assert_ok(ot_net_read_grad(net, b, v, &err), &err);

@@ -32,6 +32,7 @@ void ot_kit_backward(struct ot_kit *k); /* gradients are zeroed first */
 
 /* Owned arrays (ot_free) in plain order; *n may be NULL. */
 float *ot_kit_blob(struct ot_net *net, const char *name, size_t *n);
+/* of the first version, before layers in place: what a backward pass writes last, as in Caffe */
 float *ot_kit_blob_grad(struct ot_net *net, const char *name, size_t *n);
 float *ot_kit_param(struct ot_net *net, const struct ot_param *p, int part, size_t *n);
 

@@ -499,26 +499,6 @@ static void learning_rates_are_caffes(void **state)
     }
 }
 
-/* Nets of TanH and LRN: they cover the other solver features to 1e-6 once those layers are here. */
-static void smooth_nets_train_as_caffes(void **state)
-{
-    struct ot_err err = OT_ERR_INIT;
-    const char *dir = ot_shared("golden/tiny-solvers/smooth_SGD/net.prototxt");
-    struct ot_doc *doc;
-    const char *type;
-
-    (void)state;
-    if (!dir)
-        skip_because("no ../shared/golden");
-    doc = ot_text_parse_file(&caffe__net_parameter__descriptor, dir, &err);
-    if (!doc)
-        skip_because("smooth_SGD: LRN is not supported yet");
-    type = unknown_type((const Caffe__NetParameter *)(const void *)ot_doc_root(doc));
-    assert_non_null(type); /* when TanH and LRN come, this test must follow loss.txt instead */
-    ot_doc_free(doc);
-    skip_because("smooth_SGD: %s is not supported yet", "TanH");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,7 +513,6 @@ int main(void)
         cmocka_unit_test(l1_regularisation_is_caffes),
         cmocka_unit_test(iter_size_is_caffes),
         cmocka_unit_test(learning_rates_are_caffes),
-        cmocka_unit_test(smooth_nets_train_as_caffes),
     };
 
     ot_log_set_level(OT_LOG_ERROR);
