@@ -5,7 +5,7 @@
 #include "cuda/launch.h"
 #include "layers/bn_math.h"
 
-/* Place of element j of channel c, j counting (image, inner). */
+/* Place of element i of channel c of image n. */
 __device__ static size_t place(const struct ot_bn_geom *g, size_t c, size_t n, size_t i)
 {
     const size_t blocks = ot_bn_channels(g) / g->block;
@@ -13,11 +13,13 @@ __device__ static size_t place(const struct ot_bn_geom *g, size_t c, size_t n, s
     return ((n * blocks + c / g->block) * g->inner + i) * g->block + c % g->block;
 }
 
+/* 32 bits hold every place (struct ot_shape), and divide several times faster. */
 __device__ static size_t channel(const struct ot_bn_geom *g, size_t at)
 {
-    const size_t blocks = ot_bn_channels(g) / g->block;
+    const unsigned block = (unsigned)g->block, plane = (unsigned)g->inner * block;
+    const unsigned blocks = (unsigned)ot_bn_channels(g) / block, i = (unsigned)at;
 
-    return at / (g->inner * g->block) % blocks * g->block + at % g->block;
+    return i / plane % blocks * block + i % block;
 }
 
 /* Block (c, part): sums of a and of a b over that part's images. */
@@ -25,11 +27,12 @@ __global__ static void bn_sums(const __grid_constant__ struct ot_bn_geom g, cons
                                const float *b, double *scratch)
 {
     const size_t c = blockIdx.x, part = blockIdx.y, parts = ot_bn_parts(&g);
-    const size_t images = (g.n - part + parts - 1) / parts;
+    const unsigned images = (unsigned)((g.n - part + parts - 1) / parts);
+    const unsigned inner = (unsigned)g.inner;
     double u = 0.0, v = 0.0;
 
-    for (size_t j = threadIdx.x; j < images * g.inner; j += blockDim.x) {
-        const size_t at = place(&g, c, part + j / g.inner * parts, j % g.inner);
+    for (unsigned j = threadIdx.x; j < images * inner; j += blockDim.x) {
+        const size_t at = place(&g, c, part + j / inner * parts, j % inner);
 
         u += (double)a[at];
         v += (double)a[at] * (double)b[at];
@@ -70,7 +73,7 @@ __global__ static void bn_stats(const __grid_constant__ struct ot_bn_geom g, flo
         const float var = ot_bn_var(sum, total(&g, scratch + ot_bn_sums(&g) / 2, c), m);
 
         stat[c] = ot_bn_mean(sum, m);
-        stat[pc + c] = ot_bn_inv(var, eps);
+        stat[pc + c] = c < g.c ? ot_bn_inv(var, eps) : 0.0f;
         stat[2 * pc + c] = var;
     }
 }
@@ -103,10 +106,9 @@ extern "C" void ot_cuda_bn_global(struct ot_dev *dev, const struct ot_bn_geom *g
               factor, stat);
 }
 
-/* Every thread but those of channels may be missing: factor is the last one's. */
+/* One more than there are channels: the last is the factor. */
 __global__ static void bn_running(const __grid_constant__ struct ot_bn_geom g, float fraction,
-                                  const float *stat, float *mean_sum, float *var_sum,
-                                  float *factor)
+                                  const float *stat, float *mean_sum, float *var_sum, float *factor)
 {
     const size_t pc = ot_bn_channels(&g);
     const float unbias = ot_bn_unbias(&g);
@@ -152,16 +154,15 @@ extern "C" void ot_cuda_bn_fwd(struct ot_dev *dev, const struct ot_bn_geom *g, c
     OT_LAUNCH(dev, bn_fwd, ot_grid(elements(g)), OT_THREADS, *g, elements(g), x, stat, y);
 }
 
-__global__ static void bn_means(const __grid_constant__ struct ot_bn_geom g, bool fixed,
-                                const double *scratch, float *mean)
+__global__ static void bn_means(const __grid_constant__ struct ot_bn_geom g, const double *scratch,
+                                float *mean)
 {
     const size_t pc = ot_bn_channels(&g);
     const double m = (double)(g.n * g.inner);
 
     OT_EACH (c, pc) {
-        mean[c] = fixed ? 0.0f : ot_bn_mean(total(&g, scratch, c), m);
-        mean[pc + c] = fixed ? 0.0f
-                             : ot_bn_mean(total(&g, scratch + ot_bn_sums(&g) / 2, c), m);
+        mean[c] = ot_bn_mean(total(&g, scratch, c), m);
+        mean[pc + c] = ot_bn_mean(total(&g, scratch + ot_bn_sums(&g) / 2, c), m);
     }
 }
 
@@ -177,15 +178,25 @@ __global__ static void bn_bwd(const __grid_constant__ struct ot_bn_geom g, size_
     }
 }
 
+__global__ static void bn_rescale(const __grid_constant__ struct ot_bn_geom g, size_t n,
+                                  const float *inv, const float *dy, float *dx)
+{
+    OT_EACH (i, n)
+        dx[i] = dy[i] * inv[channel(&g, i)];
+}
+
 extern "C" void ot_cuda_bn_bwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool fixed,
                                const float *y, const float *stat, const float *dy, double *scratch,
                                float *dx)
 {
+    const size_t n = elements(g), pc = ot_bn_channels(g);
     float *const mean = (float *)(scratch + ot_bn_sums(g));
 
-    if (!fixed)
-        add_up(dev, g, dy, y, scratch);
-    OT_LAUNCH(dev, bn_means, ot_grid(ot_bn_channels(g)), OT_THREADS, *g, fixed, scratch, mean);
-    OT_LAUNCH(dev, bn_bwd, ot_grid(elements(g)), OT_THREADS, *g, elements(g), y, stat, dy, mean,
-              dx);
+    if (fixed) {
+        OT_LAUNCH(dev, bn_rescale, ot_grid(n), OT_THREADS, *g, n, stat + pc, dy, dx);
+        return;
+    }
+    add_up(dev, g, dy, y, scratch);
+    OT_LAUNCH(dev, bn_means, ot_grid(pc), OT_THREADS, *g, scratch, mean);
+    OT_LAUNCH(dev, bn_bwd, ot_grid(n), OT_THREADS, *g, n, y, stat, dy, mean, dx);
 }

@@ -97,7 +97,7 @@ void ot_cpu_bn_stats(struct ot_dev *dev, const struct ot_bn_geom *g, float eps, 
         float var = ot_bn_var(scratch[c], squares[c], m);
 
         stat[c] = ot_bn_mean(scratch[c], m);
-        stat[pc + c] = ot_bn_inv(var, eps);
+        stat[pc + c] = c < g->c ? ot_bn_inv(var, eps) : 0.0f;
         stat[2 * pc + c] = var;
     }
 }
@@ -186,16 +186,42 @@ static void gradient_row(size_t n, const float *y, const float *dy, float m0, fl
         dx[i] = ot_bn_grad(y[i], dy[i], m0, m1, inv);
 }
 
-/* mean (2, channels): of dy and of dy y, from their sums; zero when mean and variance are fixed. */
-static void gradient_means(const struct ot_bn_geom *g, bool fixed, const double *scratch,
-                           float *mean)
+static void rescale_row(size_t n, const float *dy, float inv, float *dx)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        dx[i] = dy[i] * inv;
+}
+
+/* dx = dy / sqrt(variance + eps): y is not read. */
+static void rescale(const struct ot_bn_geom *g, const float *inv, const float *dy, float *dx)
+{
+    const size_t blocks = ot_bn_channels(g) / g->block, plane = g->inner * g->block;
+
+#pragma omp parallel for collapse(2) if (g->n * blocks * plane > OT_CPU_GRAIN) schedule(static)
+    for (size_t n = 0; n < g->n; n++)
+        for (size_t k = 0; k < blocks; k++) {
+            const size_t at = (n * blocks + k) * plane;
+
+            if (g->block == 1)
+                rescale_row(plane, dy + at, inv[k], dx + at);
+            else
+                for (size_t r = 0; r < plane; r += g->block)
+#pragma omp simd
+                    for (size_t i = 0; i < g->block; i++)
+                        dx[at + r + i] = dy[at + r + i] * inv[k * g->block + i];
+        }
+}
+
+/* mean (2, channels): of dy and of dy y, from their sums. */
+static void gradient_means(const struct ot_bn_geom *g, const double *scratch, float *mean)
 {
     const size_t pc = ot_bn_channels(g), other = ot_bn_sums(g) / 2;
     const double m = (double)(g->n * g->inner);
 
     for (size_t c = 0; c < pc; c++) {
-        mean[c] = fixed ? 0.0f : ot_bn_mean(scratch[c], m);
-        mean[pc + c] = fixed ? 0.0f : ot_bn_mean(scratch[other + c], m);
+        mean[c] = ot_bn_mean(scratch[c], m);
+        mean[pc + c] = ot_bn_mean(scratch[other + c], m);
     }
 }
 
@@ -206,9 +232,12 @@ void ot_cpu_bn_bwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool fixed, c
     float *const mean = (float *)(void *)(scratch + ot_bn_sums(g));
 
     (void)dev;
-    if (!fixed)
-        sums(g, dy, y, scratch);
-    gradient_means(g, fixed, scratch, mean);
+    if (fixed) {
+        rescale(g, stat + pc, dy, dx);
+        return;
+    }
+    sums(g, dy, y, scratch);
+    gradient_means(g, scratch, mean);
 #pragma omp parallel for collapse(2) if (g->n * pc * g->inner > OT_CPU_GRAIN) schedule(static)
     for (size_t n = 0; n < g->n; n++)
         for (size_t k = 0; k < blocks; k++) {

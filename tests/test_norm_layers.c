@@ -11,6 +11,7 @@
 #include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/netkit.h"
+#include "trainer/snapshot.h"
 
 #define BN(param)  "layer { type: 'BatchNorm' bottom: 'a' top: 'b' batch_norm_param { " param " } }"
 #define LRN(param) "layer { type: 'LRN' bottom: 'a' top: 'b' lrn_param { " param " } }"
@@ -128,6 +129,33 @@ static void every_order_of_channels_gives_the_plain_one(void **state)
     }
 }
 
+/* With eps 0 an unused channel's 1 / sqrt(variance) would be infinite. */
+static void the_padding_of_channel_blocks_stays_zero(void **state)
+{
+    const struct ot_shape in = ot_shape4(2, 5, 3, 4);
+    const dnnl_dims_t dims = { 2, 5, 3, 4 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_mini_spec spec = { .text = BN("eps: 0"), .n_in = 1, .in = { in } };
+    dnnl_memory_desc_t md;
+    size_t elems;
+    struct ot_mini *m;
+
+    (void)state;
+    assert_int_equal(dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, dnnl_nChw16c), 0);
+    spec.in_fmt[0] = ot_cpu_format(ot_cpu, &md, &elems);
+    m = ot_mini_open(ot_cpu, &spec, &err);
+    assert_ok(err.code, &err);
+    ot_mini_random(m, 1, -1, 1);
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_ok(ot_mini_backward(m, &err), &err);
+    for (size_t i = 0; i < elems; i++)
+        if (i % 16 >= 5) {
+            assert_near(m->layer.out[0]->data.data[i], 0, 0);
+            assert_near(m->layer.in[0]->grad.data[i], 0, 0);
+        }
+    ot_mini_close(m);
+}
+
 static void refused(const char *text, struct ot_shape in, enum ot_code code, const char *part)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -200,6 +228,38 @@ static void running_statistics_follow_training_and_reach_the_test_net(void **sta
     ot_kit_close(&train);
 }
 
+/* A solver changes nothing of them, and a .caffemodel brings them back. */
+static void running_statistics_are_saved_and_never_learned(void **state)
+{
+    struct ot_kit k = ot_kit_open(net_text, (struct ot_net_conf){ 0 });
+    struct ot_kit again = ot_kit_open(net_text, (struct ot_net_conf){ 0 });
+    struct ot_err err = OT_ERR_INIT;
+    char path[512];
+
+    (void)state;
+    ot_kit_fill(&k, 1, 0);
+    (void)ot_kit_forward(&k);
+    (void)snprintf(path, sizeof path, "%s/norm.caffemodel", ot_tmpdir());
+    assert_ok(ot_weights_save(k.net, path, false, &err), &err);
+    assert_ok(ot_weights_load_one(again.net, path, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        struct ot_param *p = ot_net_node(k.net, "n1")->l.param[i];
+        size_t n;
+        float *a = ot_kit_param(k.net, p, OT_PARAM_DATA, &n);
+        float *b = ot_kit_param(again.net, ot_net_node(again.net, "n1")->l.param[i], OT_PARAM_DATA,
+                                NULL);
+
+        assert_true(a[0] != 0.0f);
+        assert_memory_equal(a, b, n * sizeof *a);
+        assert_false(p->need_grad);
+        assert_near(p->lr_mult, 0, 0);
+        ot_free(a);
+        ot_free(b);
+    }
+    ot_kit_close(&again);
+    ot_kit_close(&k);
+}
+
 static void convolutions_and_normalisations_need_no_conversion_between(void **state)
 {
     struct ot_kit kit = ot_kit_open(net_text, (struct ot_net_conf){ 0 });
@@ -218,6 +278,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(response_normalisation_computes_what_caffe_computes),
         cmocka_unit_test(every_order_of_channels_gives_the_plain_one),
+        cmocka_unit_test(the_padding_of_channel_blocks_stays_zero),
+        cmocka_unit_test(running_statistics_are_saved_and_never_learned),
         cmocka_unit_test(bad_values_are_named_with_their_place),
         cmocka_unit_test(running_statistics_follow_training_and_reach_the_test_net),
         cmocka_unit_test(convolutions_and_normalisations_need_no_conversion_between),
