@@ -49,16 +49,16 @@ static void assert_same(const struct ot_mini_array *a, const struct ot_mini_arra
 
 static void layers_compute_what_caffe_computes(void **state)
 {
-    static const char *const types[] = { "AbsVal",  "BNLL",  "Clip",  "ELU",       "Exp",
-                                         "Log",     "Power", "PReLU", "Scale",     "Bias",
-                                         "Sigmoid", "Swish", "TanH",  "Threshold", NULL };
+    static const char *const types[] = { "AbsVal", "BNLL",      "Clip",  "ELU",  "Exp",     "Log",
+                                         "Power",  "PReLU",     "Scale", "Bias", "Sigmoid", "Swish",
+                                         "TanH",   "Threshold", "MVN",   NULL };
     struct ot_golden_tally t;
 
     (void)state;
     ot_golden_run(ot_cpu, "layers", types, NULL, &t);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.skipped, 0);
-    assert_true(t.passed >= 29);
+    assert_true(t.passed >= 33);
 }
 
 static void sigmoid_and_tanh_are_exact_over_all_their_range(void **state)
@@ -142,6 +142,9 @@ static void gradients_of_channel_layers_equal_their_differences(void **state)
         { ONE("PReLU", ""), { { 4, { 2, 3, 5, 4 } } } },
         { ONE("PReLU", ""), { { 2, { 7, 5 } } } },
         { ONE("PReLU", "prelu_param { channel_shared: true }"), { { 3, { 2, 3, 7 } } } },
+        { ONE("MVN", ""), { { 4, { 2, 3, 4, 5 } } } },
+        { ONE("MVN", "mvn_param { across_channels: true }"), { { 3, { 2, 3, 7 } } } },
+        { ONE("MVN", "mvn_param { normalize_variance: false }"), { { 3, { 2, 3, 7 } } } },
     };
 
     (void)state;
@@ -192,6 +195,20 @@ static void a_power_has_a_derivative_where_its_base_is_zero(void **state)
         assert_near(m->out[0].v[i], ((const float[]){ 0, -8, 27 })[i], 1e-5);
         assert_near(m->in_grad[0].v[i], ((const float[]){ 0, 12, 27 })[i], 1e-5);
     }
+    ot_mini_close(m);
+}
+
+static void eps_of_mvn_is_added_to_the_deviation(void **state)
+{
+    struct ot_mini *m = open_one(ONE("MVN", "mvn_param { across_channels: true eps: 0.5 }"),
+                                 ot_shape2(1, 4));
+
+    (void)state;
+    memcpy(m->in[0].v, (const float[]){ 1, 3, 3, 1 }, 4 * sizeof(float));
+    run(m);
+    assert_int_equal(m->out[0].shape.nd, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_near(m->out[0].v[i], (m->in[0].v[i] - 2) / 1.5f, 1e-7);
     ot_mini_close(m);
 }
 
@@ -490,6 +507,7 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
           "num_axes: must be in [-1, 3] from axis 1 on of bottom 'a' of shape 2x3x5x4, got 4" },
         { ONE("Bias", "\nbias_param { num_axes: -2 }"), OT_ECONFIG,
           "mini.prototxt:2:14: layer 'layer': num_axes: must be in [-1, 3] from axis 1 on" },
+        { ONE("MVN", "mvn_param { eps: -1 }"), OT_ECONFIG, "eps: must be >= 0, got -1" },
         { TWO("Scale", ""), OT_ESHAPE,
           "bottom 's' must have shape 3x5, as axes [1, 3) of bottom 'a' of shape 2x3x5x4, got "
           "3x4" },
@@ -539,6 +557,7 @@ int main(void)
         cmocka_unit_test(gradients_of_channel_layers_equal_their_differences),
         cmocka_unit_test(parameter_gradients_are_added_where_another_writer_was_first),
         cmocka_unit_test(a_power_has_a_derivative_where_its_base_is_zero),
+        cmocka_unit_test(eps_of_mvn_is_added_to_the_deviation),
         cmocka_unit_test(new_parameters_are_those_of_caffe),
         cmocka_unit_test(in_place_gives_the_same),
         cmocka_unit_test(channels_give_the_same_in_any_order),
