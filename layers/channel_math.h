@@ -23,11 +23,11 @@ OT_HD float ot_prelu_grad(float x, float slope, float dy)
 
 OT_HD double ot_channel_term(enum ot_channel_term term, float a, float b)
 {
-    double ab = (double)a * (double)b;
+    float neg = b > 0.0f ? 0.0f : b;
 
     if (term == OT_TERM_A)
         return (double)a;
-    return term == OT_TERM_AB || b <= 0.0f ? ab : 0.0;
+    return (double)a * (double)(term == OT_TERM_AB ? b : neg);
 }
 
 OT_HD size_t ot_channel_blocks(const struct ot_channels *g)

@@ -1,5 +1,5 @@
 /*
- * exp_math.h - e^x, sigmoid and tanh of one element, for every device.
+ * exp_math.h - e^x, log(1 + x), sigmoid and tanh of one element, for every device.
  *
  * They are polynomials without branches and without calls, so that the CPU bodies vectorise them;
  * within 2 units in the last place (cephes' single-precision coefficients).
@@ -33,6 +33,20 @@ OT_HD float ot_expf(float x)
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     return x < -87.3f ? 0.0f : p * y;
+}
+
+/* log(1 + x) for x in [0, 1]: 2 artanh(x / (2 + x)), whose series ends early there */
+OT_HD float ot_log1p_unit(float x)
+{
+    float z = x / (2.0f + x), q = z * z, p = 1.0f / 15;
+
+    p = p * q + 1.0f / 13;
+    p = p * q + 1.0f / 11;
+    p = p * q + 1.0f / 9;
+    p = p * q + 1.0f / 7;
+    p = p * q + 1.0f / 5;
+    p = p * q + 1.0f / 3;
+    return 2.0f * (p * q * z + z);
 }
 
 /* 1 / (1 + e^-x) */

@@ -136,7 +136,7 @@ struct ot_channels {
 enum ot_channel_term {
     OT_TERM_A,     /* a */
     OT_TERM_AB,    /* a b */
-    OT_TERM_AB_NEG /* a b where b <= 0 */
+    OT_TERM_AB_NEG /* a b except where b > 0 */
 };
 
 /* Element (i0, i1, ..) of dim goes from x[sum of i xs] to y[sum of i ys]; a stride may be 0. */

@@ -28,7 +28,7 @@ OT_HD float ot_unary_at(enum ot_unary_kind kind, float a, float b, float c, floa
     case OT_UNARY_ABS:
         return fabsf(x);
     case OT_UNARY_BNLL:
-        return (x < 0.0f ? 0.0f : x) + log1pf(ot_expf(-fabsf(x)));
+        return (x < 0.0f ? 0.0f : x) + ot_log1p_unit(ot_expf(-fabsf(x)));
     case OT_UNARY_CLIP:
         t = x < a ? a : x;
         return t > b ? b : t;

@@ -61,22 +61,24 @@ static void layers_compute_what_caffe_computes(void **state)
     assert_true(t.passed >= 33);
 }
 
-static void sigmoid_and_tanh_are_exact_over_all_their_range(void **state)
+static void sigmoid_tanh_and_bnll_are_exact_over_all_their_range(void **state)
 {
     enum { N = 4001 };
 
-    static float x[N], s[N], t[N];
+    static float x[N], s[N], t[N], l[N];
 
     (void)state;
     for (size_t i = 0; i < N; i++)
         x[i] = ((float)i - 2000.0f) * 0.05f;
     ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, N, x, s);
     ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_TANH }, N, x, t);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_BNLL }, N, x, l);
     for (size_t i = 0; i < N; i++) {
         double d = (double)x[i], want = 1 / (1 + exp(-d));
 
         assert_near(s[i], want, 4e-7 * want + 2e-38);
         assert_near(t[i], tanh(d), 2e-7 * fabs(tanh(d)));
+        assert_near(l[i], log1p(exp(d)), 4e-7 * log1p(exp(d)) + 2e-38);
     }
     x[0] = -INFINITY, x[1] = INFINITY, x[2] = NAN;
     ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, 3, x, s);
@@ -552,7 +554,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_compute_what_caffe_computes),
-        cmocka_unit_test(sigmoid_and_tanh_are_exact_over_all_their_range),
+        cmocka_unit_test(sigmoid_tanh_and_bnll_are_exact_over_all_their_range),
         cmocka_unit_test(gradients_of_functions_equal_their_differences),
         cmocka_unit_test(gradients_of_channel_layers_equal_their_differences),
         cmocka_unit_test(parameter_gradients_are_added_where_another_writer_was_first),
