@@ -1,6 +1,12 @@
 /* lrn.cu - local response normalisation in plain order: one thread for each element. */
+#include "base/mem.h"
 #include "cuda/launch.h"
 #include "layers/lrn_math.h"
+
+struct lrn {
+    struct ot_plan base;
+    struct ot_lrn_geom g;
+};
 
 /* Sum over element i's window of x^2, or of dy y / scale. */
 __device__ static float window(const struct ot_lrn_geom *g, size_t i, const float *a,
@@ -41,13 +47,15 @@ static size_t elements(const struct ot_lrn_geom *g)
     return g->n * g->c * g->h * g->w;
 }
 
-extern "C" void ot_cuda_lrn_fwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x,
-                                float *scale, float *y)
+extern "C" void ot_cuda_lrn_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x,
+                                void *scratch, void *ws, float *y)
 {
+    const struct ot_lrn_geom *g = &((const struct lrn *)plan)->g;
     const size_t n = elements(g);
 
+    (void)scratch;
     if (n)
-        OT_LAUNCH(dev, lrn_fwd, ot_grid(n), OT_THREADS, *g, n, x, scale, y);
+        OT_LAUNCH(dev, lrn_fwd, ot_grid(n), OT_THREADS, *g, n, x, (float *)ws, y);
 }
 
 __global__ static void lrn_bwd(const __grid_constant__ struct ot_lrn_geom g, size_t n,
@@ -59,11 +67,37 @@ __global__ static void lrn_bwd(const __grid_constant__ struct ot_lrn_geom g, siz
                             ot_lrn_usual(&g));
 }
 
-extern "C" void ot_cuda_lrn_bwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x,
-                                const float *y, const float *scale, const float *dy, float *dx)
+extern "C" void ot_cuda_lrn_bwd(struct ot_dev *dev, struct ot_plan *plan, const float *x,
+                                const float *y, const float *dy, const void *ws, void *scratch,
+                                float *dx)
 {
+    const struct ot_lrn_geom *g = &((const struct lrn *)plan)->g;
     const size_t n = elements(g);
 
+    (void)scratch;
     if (n)
-        OT_LAUNCH(dev, lrn_bwd, ot_grid(n), OT_THREADS, *g, n, x, y, scale, dy, dx);
+        OT_LAUNCH(dev, lrn_bwd, ot_grid(n), OT_THREADS, *g, n, x, y, (const float *)ws, dy, dx);
+}
+
+static void free_lrn(struct ot_plan *plan)
+{
+    ot_free(plan);
+}
+
+extern "C" void ot_cuda_lrn_plan(struct ot_dev *dev, const struct ot_lrn_geom *g, bool training,
+                                 const struct ot_format *x, struct ot_plan **plan,
+                                 struct ot_plan_info *info)
+{
+    struct lrn *p = (struct lrn *)ot_cuda_plan(dev, sizeof *p, free_lrn);
+
+    (void)training;
+    (void)x;
+    *plan = NULL;
+    memset(info, 0, sizeof *info);
+    if (!p)
+        return;
+    p->g = *g;
+    info->y_elems = elements(g);
+    info->ws_bytes = info->y_elems * sizeof(float);
+    *plan = &p->base;
 }

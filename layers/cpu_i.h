@@ -135,4 +135,10 @@ dnnl_primitive_desc_t ot_try_desc(struct ot_dev *dev, const_dnnl_op_desc_t op, b
                                   dnnl_primitive_desc_t hint);
 bool ot_desc_is(dnnl_primitive_desc_t pd, const char *implementation_prefix);
 
+/* ---- local response normalisation: loops in any order of channels -------------------------- */
+
+void ot_lrn_loops_fwd(const struct ot_lrn_geom *g, const float *x, float *scale, float *y);
+void ot_lrn_loops_bwd(const struct ot_lrn_geom *g, const float *x, const float *y,
+                      const float *scale, const float *dy, float *dx);
+
 #endif

@@ -1,9 +1,6 @@
 /*
  * lrn_cpu.c - local response normalisation in every layout: (n, channel blocks, h, w, block), 16
- * channels or places at a time.
- *
- * The loops are our own: oneDNN's backward in plain order is a reference of a tenth of the speed,
- * and its vector code knows windows of five only (docs/decisions/0007-normalisation-loops.md).
+ * channels or places at a time; for what oneDNN has no vector code for (lrn_plan_cpu.c).
  */
 #include "layers/cpu_i.h"
 #include "layers/lrn_math.h"
@@ -183,12 +180,10 @@ LANES void finish_bwd(const struct ot_lrn_geom *g, const struct run *r, const fl
         dx[r->at + i] = 0.0f;
 }
 
-void ot_cpu_lrn_fwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x, float *scale,
-                    float *y)
+void ot_lrn_loops_fwd(const struct ot_lrn_geom *g, const float *x, float *scale, float *y)
 {
     const size_t n = runs(g);
 
-    (void)dev;
 #pragma omp parallel for if (n > OT_CPU_GRAIN / 256) schedule(static)
     for (size_t k = 0; k < n; k++) {
         const struct run r = run_of(g, k);
@@ -202,12 +197,11 @@ void ot_cpu_lrn_fwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float
     }
 }
 
-void ot_cpu_lrn_bwd(struct ot_dev *dev, const struct ot_lrn_geom *g, const float *x, const float *y,
-                    const float *scale, const float *dy, float *dx)
+void ot_lrn_loops_bwd(const struct ot_lrn_geom *g, const float *x, const float *y,
+                      const float *scale, const float *dy, float *dx)
 {
     const size_t n = runs(g);
 
-    (void)dev;
 #pragma omp parallel for if (n > OT_CPU_GRAIN / 256) schedule(static)
     for (size_t k = 0; k < n; k++) {
         const struct run r = run_of(g, k);
