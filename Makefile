@@ -5,6 +5,7 @@
 #   make check        all the set-up, then every test
 #   make asan tsan    the tests under ASan+UBSan; the threaded modules under TSan
 #   make fuzz         libFuzzer on the readers of files, FUZZ_SECONDS=20 each
+#   make golden       every case of GOLDEN=DIR (default ../shared/golden) against what Caffe computed
 #   make lint         include graph, formatting, clang-tidy, cppcheck, headers
 #   make bench        speed and memory beside PyTorch, as JSON
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
@@ -221,6 +222,11 @@ fuzz-seeds: $(B)/fuzz-seeds
 	$(Q)$(B)/fuzz-seeds tests/fuzz/corpus
 $(B)/fuzz-seeds: $(B)/tests/fuzz/seeds.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What Caffe really computed: make golden GOLDEN=DIR [ONLY=part-of-a-path]
+.PHONY: golden
+golden: $(TESTS)
+	$(Q)$(B)/tests/test_golden "$(GOLDEN)" $(ONLY)
 
 # ---- data of the demo and of the example configs -------------------------------------------------
 .PHONY: data demo bccd

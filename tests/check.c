@@ -11,7 +11,12 @@ const char *ot_shared(const char *name)
     static char path[1024];
     const char *top = getenv("OT_SHARED");
 
-    (void)snprintf(path, sizeof path, "%s/%s", top ? top : "../shared", name);
+    const char *golden = getenv("OT_GOLDEN");
+
+    if (golden && !strncmp(name, "golden/", 7))
+        (void)snprintf(path, sizeof path, "%s/%s", golden, name + 7);
+    else
+        (void)snprintf(path, sizeof path, "%s/%s", top ? top : "../shared", name);
     return access(path, R_OK) == 0 ? path : NULL;
 }
 

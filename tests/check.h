@@ -57,8 +57,9 @@
         skip();                     \
     } while (0)
 
-/* Path of `name` below the shared folder (env OT_SHARED, default ../shared), or NULL when it is
- * not there; the buffer is static and overwritten by the next call. */
+/* Path of `name` below the shared folder (env OT_SHARED, default ../shared; golden/... below env
+ * OT_GOLDEN where that is set), or NULL when it is not there; the buffer is static and overwritten
+ * by the next call. */
 const char *ot_shared(const char *name);
 
 /* A fresh empty temporary folder for this process, removed at exit. */

@@ -52,6 +52,16 @@ const struct ot_golden_blob *ot_golden_find(const struct ot_golden *g, const cha
  * NaN or another count. */
 double ot_golden_error(const struct ot_golden_blob *want, const float *got, size_t n);
 
+struct ot_golden_result {
+    double share;     /* largest error over its tolerance: <= 1 is agreement */
+    char at[64];      /* the blob of it */
+    char cleared[64]; /* a bottom's gradient that the recorder had zeroed: not compared; or "" */
+};
+
+/* One layer case: a folder with net.prototxt and case.txt.  Prints each blob that is off. */
+int ot_golden_case(struct ot_dev *dev, const char *dir, struct ot_golden_result *r,
+                   struct ot_err *err);
+
 /* Runs every case of golden/<set> (e.g. "layers") whose type is in the NULL-terminated list:
  * tops, loss, parameters that forward changed, bottom diffs, param diffs.  Prints each failure and
  * one line "N passed, N failed, N skipped; worst error X of tolerance at CASE BLOB".  A case named

@@ -33,7 +33,7 @@ static const char usage_text[] =
     "                       [--level=N] [--stage=A,B] [--sigint_effect=stop|snapshot|none]\n"
     "                       [--sighup_effect=snapshot|stop|none]\n"
     "       ohemtrain test --model=M --weights=W [--iterations=50] [--gpu=N] [--level] [--stage]\n"
-    "       ohemtrain time --model=M [--weights=W] [--iterations=50] [--phase=TRAIN|TEST] [--gpu=N]\n"
+    "       ohemtrain time --model=M [--weights=W] [--iterations=50] [--phase=TRAIN|TEST] [--gpu]\n"
     "       ohemtrain device_query [--gpu=N]\n"
     "\n"
     "Exit codes are those of sysexits.h: 0 done, 64 usage, 65 bad data, 66 no input,\n"

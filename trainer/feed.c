@@ -14,6 +14,7 @@ struct one { /* of one data layer */
     struct ot_loader *loader;
     struct ot_batch *batch; /* current; NULL before the first */
     bool detection;
+    Caffe__TransformationParameter transform; /* the layer's, mean_file's path found */
     int peek_c, peek_h, peek_w, batch_size;
     float *extra; /* owned: weights (N) or booked rows (N, K, 5) */
     size_t extra_cap;
@@ -217,6 +218,25 @@ static int read_images(const struct ot_layer *l, struct ot_loader_conf *c, struc
     return 0;
 }
 
+/* The layer's transform_param with the path of mean_file looked for as all paths are. */
+static int find_transform(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
+                          struct ot_loader_conf *c, struct ot_err *err)
+{
+    const Caffe__TransformationParameter *t = l->conf->transform_param;
+    const char *path;
+
+    c->transform = t;
+    if (!t || !t->mean_file)
+        return 0;
+    path = ot_config_path(f->config, t->mean_file, ot_doc_file(f->net->doc), err);
+    if (!path)
+        return ot_layer_blame(l, err, t, "mean_file");
+    o->transform = *t;
+    o->transform.mean_file = (char *)(uintptr_t)path; /* protobuf-c has no const strings */
+    c->transform = &o->transform;
+    return 0;
+}
+
 static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
                        struct ot_err *err)
 {
@@ -227,12 +247,12 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
                                 .train = f->net->phase == CAFFE__PHASE__TRAIN,
                                 .threads = f->config->solver->data_threads,
                                 .seed = f->config->seed,
-                                .transform = p->transform_param,
                                 .det = p->detection_data_param,
                                 .prefetch = 4,
                                 .base_dir = "" };
 
-    if ((images ? read_images(l, &c, err) : read_data(l, &c, err)) < 0)
+    if ((images ? read_images(l, &c, err) : read_data(l, &c, err)) < 0 ||
+        find_transform(f, o, l, &c, err) < 0)
         return err->code;
     c.source = ot_config_path(f->config, c.source, ot_doc_file(f->net->doc), err);
     if (!c.source)
