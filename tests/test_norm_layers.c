@@ -191,6 +191,7 @@ static const char net_text[] =
     "layer { name: 'c1' type: 'Convolution' bottom: 'x' top: 'c1' convolution_param { num_output: "
     "32 kernel_size: 3 pad: 1 bias_term: false weight_filler { type: 'xavier' } } } "
     "layer { name: 'n1' type: 'BatchNorm' bottom: 'c1' top: 'c1' } "
+    "layer { name: 's1' type: 'Scale' bottom: 'c1' top: 'c1' scale_param { bias_term: true } } "
     "layer { name: 'r1' type: 'ReLU' bottom: 'c1' top: 'c1' } "
     "layer { name: 'c2' type: 'Convolution' bottom: 'c1' top: 'c2' convolution_param { num_output: "
     "32 kernel_size: 1 weight_filler { type: 'xavier' } } } "
@@ -268,8 +269,13 @@ static void convolutions_and_normalisations_need_no_conversion_between(void **st
     (void)state;
     ot_kit_fill(&kit, 1, 0);
     (void)ot_kit_forward(&kit);
-    /* plain x for the first convolution at most */
+    ot_kit_backward(&kit);
+    /* plain x for the first convolution, at most */
     assert_true(kit.net->nconv <= 1);
+    for (size_t i = 0; i < kit.net->nconv; i++)
+        assert_string_equal(kit.net->node[kit.net->conv[i].node].l.name, "c1");
+    assert_ptr_equal(ot_net_node(kit.net, "r1")->l.out[0]->data.fmt,
+                     ot_net_node(kit.net, "n1")->l.out[0]->data.fmt);
     assert_non_null(ot_net_node(kit.net, "n1")->l.out[0]->data.fmt);
     ot_kit_close(&kit);
 }
