@@ -171,7 +171,7 @@ static bool blocks_are_wasteful(const struct ot_conv_geom *g)
 {
     int64_t c = (g->c + 15) / 16 * 16, oc = (g->oc + 15) / 16 * 16;
 
-    return g->group == 1 && g->c > 4 && c * oc > 2 * (int64_t)g->c * g->oc;
+    return g->group == 1 && g->c > 4 && !g->plain && c * oc > 2 * (int64_t)g->c * g->oc;
 }
 
 /* With channels last; NULL unless oneDNN has kernels for it. */
@@ -196,8 +196,8 @@ static dnnl_primitive_desc_t choose_forward(struct ot_dev *dev, const struct con
     dnnl_memory_desc_t any_x, any_y, any_w, plain;
     dnnl_primitive_desc_t pd, other;
 
-    ot_md_any(&any_x, 4, c->x);
-    ot_md_any(&any_y, 4, c->y);
+    (c->g->plain ? ot_md_plain : ot_md_any)(&any_x, 4, c->x);
+    (c->g->plain ? ot_md_plain : ot_md_any)(&any_y, 4, c->y);
     ot_md_any(&any_w, c->wd, c->w);
     ot_md_plain(&plain, 4, c->x);
     pd = winograd_desc(dev, c, forward_desc, &any_x, &any_w, &any_y, NULL);

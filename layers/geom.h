@@ -18,6 +18,7 @@ struct ot_conv_geom {
     bool need_dx;  /* a gradient for the input will be asked for */
     bool training; /* false: no backward at all */
     bool relu;     /* y = max(0, conv): the planner fused a following ReLU */
+    bool plain;    /* input and output in plain order */
 };
 
 struct ot_ip_geom {

@@ -10,7 +10,8 @@ namespace
 
 struct conv {
     struct ot_plan base;
-    struct ot_conv_geom g;
+    struct ot_conv_geom g; // of the convolution
+    bool transposed;       // a deconvolution, from y to x
 };
 
 struct ip {
@@ -54,27 +55,55 @@ size_t w_count(const struct ot_conv_geom &g)
 
 extern "C" {
 
-void ot_cuda_conv_plan(struct ot_dev *dev, const struct ot_conv_geom *g, const struct ot_format *,
-                       struct ot_plan **plan, struct ot_plan_info *info)
+static void make_plan(struct ot_dev *dev, const struct ot_conv_geom &g, bool transposed,
+                      struct ot_plan **plan, struct ot_plan_info *info)
 {
     conv *p = (conv *)ot_cuda_plan(dev, sizeof *p, free_plan);
 
     memset(info, 0, sizeof *info);
-    p->g = *g;
-    info->y_elems = (size_t)g->n * (size_t)g->oc * (size_t)(g->oh * g->ow);
-    info->w_elems = w_count(*g);
+    p->g = g;
+    p->transposed = transposed;
+    info->y_elems = transposed ? (size_t)g.n * (size_t)g.c * (size_t)(g.h * g.w)
+                               : (size_t)g.n * (size_t)g.oc * (size_t)(g.oh * g.ow);
+    info->w_elems = w_count(g);
     *plan = &p->base;
+}
+
+void ot_cuda_conv_plan(struct ot_dev *dev, const struct ot_conv_geom *g, const struct ot_format *,
+                       struct ot_plan **plan, struct ot_plan_info *info)
+{
+    make_plan(dev, *g, false, plan, info);
+}
+
+void ot_cuda_deconv_plan(struct ot_dev *dev, const struct ot_conv_geom *g, const struct ot_format *,
+                         struct ot_plan **plan, struct ot_plan_info *info)
+{
+    struct ot_conv_geom c = *g;
+
+    c.c = g->oc;
+    c.h = g->oh;
+    c.w = g->ow;
+    c.oc = g->c;
+    c.oh = g->h;
+    c.ow = g->w;
+    make_plan(dev, c, true, plan, info);
 }
 
 void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *w,
                       const float *b, void *, float *y)
 {
-    const struct ot_conv_geom &g = ((conv *)plan)->g;
-    const size_t plane = (size_t)(g.oh * g.ow), n = (size_t)g.n * (size_t)g.oc * plane;
+    const struct conv *p = (conv *)plan;
+    const struct ot_conv_geom &g = p->g;
+    const size_t plane = (size_t)(p->transposed ? g.h * g.w : g.oh * g.ow);
+    const size_t channels = (size_t)(p->transposed ? g.c : g.oc),
+                 n = (size_t)g.n * channels * plane;
 
     for (size_t i = 0; i < n; i++)
-        y[i] = g.bias ? b[i / plane % (size_t)g.oc] : 0.0f;
-    each_product(g, [&](size_t xi, size_t wi, size_t yi) { y[yi] += x[xi] * w[wi]; });
+        y[i] = g.bias ? b[i / plane % channels] : 0.0f;
+    if (p->transposed)
+        each_product(g, [&](size_t yi, size_t wi, size_t xi) { y[yi] += x[xi] * w[wi]; });
+    else
+        each_product(g, [&](size_t xi, size_t wi, size_t yi) { y[yi] += x[xi] * w[wi]; });
     if (g.relu)
         ot_cuda_relu_fwd(dev, n, 0.0f, y, y);
 }
@@ -82,26 +111,36 @@ void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, 
 void ot_cuda_conv_bwd_data(struct ot_dev *, struct ot_plan *plan, const float *w, const float *dy,
                            void *, float *dx)
 {
-    const struct ot_conv_geom &g = ((conv *)plan)->g;
+    const struct conv *p = (conv *)plan;
+    const struct ot_conv_geom &g = p->g;
+    const size_t in = p->transposed ? (size_t)g.oc * (size_t)(g.oh * g.ow)
+                                    : (size_t)g.c * (size_t)(g.h * g.w);
 
-    memset(dx, 0, (size_t)g.n * (size_t)g.c * (size_t)(g.h * g.w) * sizeof *dx);
-    each_product(g, [&](size_t xi, size_t wi, size_t yi) { dx[xi] += dy[yi] * w[wi]; });
+    memset(dx, 0, (size_t)g.n * in * sizeof *dx);
+    if (p->transposed)
+        each_product(g, [&](size_t yi, size_t wi, size_t xi) { dx[xi] += dy[yi] * w[wi]; });
+    else
+        each_product(g, [&](size_t xi, size_t wi, size_t yi) { dx[xi] += dy[yi] * w[wi]; });
 }
 
 void ot_cuda_conv_bwd_filter(struct ot_dev *, struct ot_plan *plan, const float *x, const float *dy,
                              void *, float beta, float *dw, float *db)
 {
-    const struct ot_conv_geom &g = ((conv *)plan)->g;
-    const size_t plane = (size_t)(g.oh * g.ow), n = (size_t)g.n * (size_t)g.oc * plane;
+    const struct conv *p = (conv *)plan;
+    const struct ot_conv_geom &g = p->g;
+    const float *large = p->transposed ? dy : x, *small = p->transposed ? x : dy;
+    const size_t plane = (size_t)(p->transposed ? g.h * g.w : g.oh * g.ow);
+    const size_t channels = (size_t)(p->transposed ? g.c : g.oc),
+                 n = (size_t)g.n * channels * plane;
 
     if (dw && beta == 0.0f)
         memset(dw, 0, w_count(g) * sizeof *dw);
     if (dw)
-        each_product(g, [&](size_t xi, size_t wi, size_t yi) { dw[wi] += dy[yi] * x[xi]; });
+        each_product(g, [&](size_t li, size_t wi, size_t si) { dw[wi] += small[si] * large[li]; });
     if (db && beta == 0.0f)
-        memset(db, 0, (size_t)g.oc * sizeof *db);
+        memset(db, 0, channels * sizeof *db);
     for (size_t i = 0; db && i < n; i++)
-        db[i / plane % (size_t)g.oc] += dy[i];
+        db[i / plane % channels] += dy[i];
 }
 
 void ot_cuda_ip_plan(struct ot_dev *dev, const struct ot_ip_geom *g, const struct ot_format *,
