@@ -4,6 +4,7 @@
 #   make demo         all the set-up, then ohemtrain configs/frcnn.conf (6 minutes)
 #   make check        all the set-up, then every test
 #   make asan tsan    the tests under ASan+UBSan; the threaded modules under TSan
+#   make nets         every net and solver of a folder, NETS=DIR, parsed, planned, run for a step
 #   make fuzz         libFuzzer on the readers of files, FUZZ_SECONDS=20 each
 #   make golden       every case of GOLDEN=DIR (default ../shared/golden) against what Caffe computed
 #   make lint         include graph, formatting, clang-tidy, cppcheck, headers
@@ -67,7 +68,8 @@ LIB   := $(B)/libohemtrain.a
 PROGS := $(patsubst tools/%.c,$(B)/%,$(wildcard tools/ohem*.c))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tools/ohem*.c),$(wildcard tools/*.c)))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/test_*.c)))
-TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c \
+NETS_SRC := tests/run_nets.c $(wildcard tests/nets_*.c)
+TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c) $(NETS_SRC),$(wildcard tests/*.c \
               tests/fuzz/fuzz_*.c)))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/bench_*.c))
 HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
@@ -125,6 +127,10 @@ $(TESTS): $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(LIB)
 	$(if $(Q),@echo '  LD    $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(B)/tests/run_nets: $(NETS_SRC:%.c=$(B)/%.o) $(LIB)
+	$(if $(Q),@echo '  LD    $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(BENCHES): $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -174,13 +180,19 @@ IT := $(sort $(wildcard tests/it_*.sh))
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-built
 
-check-built: $(PROGS) $(TESTS) $(PLUGIN)
+check-built: $(PROGS) $(TESTS) $(B)/tests/run_nets $(PLUGIN)
 	$(Q)tools/run-tests --build $(B) $(TESTS) $(IT)
+
+# Real nets: what is missing beside them (data, mean images, weights) is made for the run.
+.PHONY: nets
+NETS ?= ../shared/compat
+nets: $(B)/tests/run_nets
+	$(Q)$(B)/tests/run_nets $(NETS_ARGS) "$(NETS)"
 
 asan:
 	$(Q)$(MAKE) --no-print-directory MODE=asan asan-built
 .PHONY: asan-built tsan-built
-asan-built: $(PROGS) $(TESTS)
+asan-built: $(PROGS) $(TESTS) $(B)/tests/run_nets
 	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 tools/run-tests --build $(B) $(TESTS) $(IT)
 
 # The modules with threads of their own; OpenMP is left out, TSan does not know libgomp's barriers.
