@@ -17,39 +17,47 @@
     DO(OT_UNARY_TANH)    \
     DO(OT_UNARY_THRESHOLD)
 
+#define EACH(i, n)                                                                             \
+    _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
+                                                                                 i < (n); i++)
+
+#define LOOPS(kind)                                                                              \
+    static void fwd_##kind(const struct ot_unary *op, size_t n, const float *x, float *y)        \
+    {                                                                                            \
+        const float a = op->a, b = op->b, c = op->c;                                             \
+                                                                                                 \
+        EACH(i, n)                                                                               \
+        y[i] = ot_unary_at(kind, a, b, c, x[i]);                                                 \
+    }                                                                                            \
+                                                                                                 \
+    static void bwd_##kind(const struct ot_unary *op, size_t n, const float *v, const float *dy, \
+                           float *dx)                                                            \
+    {                                                                                            \
+        const float a = op->a, b = op->b, c = op->c;                                             \
+                                                                                                 \
+        EACH(i, n)                                                                               \
+        dx[i] = ot_unary_grad(kind, a, b, c, v[i], dy[i]);                                       \
+    }
+EVERY(LOOPS)
+
 void ot_cpu_unary_fwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
                       float *y)
 {
-    const float a = op->a, b = op->b, c = op->c;
+#define FWD(kind) [kind] = fwd_##kind,
+    static void (*const fwd[])(const struct ot_unary *, size_t, const float *,
+                               float *) = { EVERY(FWD) };
 
     (void)dev;
-    switch (op->kind) {
-#define LOOP(kind)                                                                                 \
-    case kind:                                                                                     \
-        _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
-                                                                                     i < n; i++)   \
-            y[i] = ot_unary_at(kind, a, b, c, x[i]);                                               \
-        break;
-        EVERY(LOOP)
-#undef LOOP
-    }
+    fwd[op->kind](op, n, x, y);
 }
 
 void ot_cpu_unary_bwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
                       const float *y, const float *dy, float *dx)
 {
-    const float a = op->a, b = op->b, c = op->c;
-    const float *v = ot_unary_from_y(op->kind) ? y : x;
+#define BWD(kind) [kind] = bwd_##kind,
+    static void (*const bwd[])(const struct ot_unary *, size_t, const float *, const float *,
+                               float *) = { EVERY(BWD) };
 
     (void)dev;
-    switch (op->kind) {
-#define LOOP(kind)                                                                                 \
-    case kind:                                                                                     \
-        _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
-                                                                                     i < n; i++)   \
-            dx[i] = ot_unary_grad(kind, a, b, c, v[i], dy[i]);                                     \
-        break;
-        EVERY(LOOP)
-#undef LOOP
-    }
+    bwd[op->kind](op, n, ot_unary_from_y(op->kind) ? y : x, dy, dx);
 }
