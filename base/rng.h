@@ -25,7 +25,8 @@ enum ot_rng_purpose {
     OT_RNG_ROIS = 6,    /* sampling of RoIs */
     OT_RNG_MINING = 7,  /* choice among waiting rows */
     OT_RNG_SCENES = 8,  /* ohemdata scenes */
-    OT_RNG_TEST = 9
+    OT_RNG_TEST = 9,
+    OT_RNG_POOL = 10 /* stochastic pooling */
 };
 
 struct ot_rng4 {

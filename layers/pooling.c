@@ -1,20 +1,24 @@
 /*
- * pooling.c - Pooling: MAX and AVE.
+ * pooling.c - Pooling: MAX, AVE and STOCHASTIC.
  *
  * Output size: ceil or floor (ceil_mode) of (size + 2 pad - kernel) / stride, plus 1; then, as long
  * as the last window would start beyond the image and its left padding, one less.  A second top of
  * MAX is Caffe's mask: where in its h x w plane each maximum was.
+ *
+ * STOCHASTIC draws in TRAIN and is a weighted average in TEST, without a gradient; in plain order,
+ * with the plan of MAX for its backward.
  */
 #include <string.h>
 
 #include "layers/layer.h"
+#include "layers/pool_math.h"
 
 struct pooling {
     struct ot_pool_geom g, planned;
     const struct ot_format *planned_x;
     struct ot_plan *plan;
     struct ot_plan_info info;
-    bool ceil_mode;
+    bool ceil_mode, stochastic;
 };
 
 /* kernel, stride or pad: `one` for both axes, or its _h and _w forms. */
@@ -76,24 +80,19 @@ static int pooling_setup(struct ot_layer *l, struct ot_err *err)
 
     if (!p)
         return ot_layer_fail(l, err, l->conf, NULL, OT_ECONFIG, "pooling_param is missing");
-    if (p->pool == CAFFE__POOLING_PARAMETER__POOL_METHOD__STOCHASTIC)
-        return ot_layer_fail(l, err, p, "pool", OT_ENOTSUP,
-                             "pool: must be MAX or AVE, got STOCHASTIC");
-    s->g.kind = p->pool == CAFFE__POOLING_PARAMETER__POOL_METHOD__MAX ? OT_POOL_MAX : OT_POOL_AVE;
+    s->stochastic = p->pool == CAFFE__POOLING_PARAMETER__POOL_METHOD__STOCHASTIC;
+    s->g.kind = p->pool == CAFFE__POOLING_PARAMETER__POOL_METHOD__AVE ? OT_POOL_AVE : OT_POOL_MAX;
     s->ceil_mode = p->ceil_mode;
-    if (l->nout > 1 && s->g.kind != OT_POOL_MAX)
+    if (l->nout > 1 && (s->g.kind != OT_POOL_MAX || s->stochastic))
         return ot_layer_fail(l, err, p, "pool", OT_ECONFIG,
-                             "pool: only MAX has a second top, got AVE with %d tops", l->nout);
-    return read_window(l, &s->g, err);
-}
-
-static int out_size(int size, int kernel, int stride, int pad, bool ceil_mode)
-{
-    int room = size + 2 * pad - kernel, n = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
-
-    while (n > 1 && (n - 1) * stride >= size + pad)
-        n--;
-    return n;
+                             "pool: only MAX has a second top, got %s with %d tops",
+                             s->stochastic ? "STOCHASTIC" : "AVE", l->nout);
+    if (read_window(l, &s->g, err))
+        return err->code;
+    if (s->stochastic && (s->g.ph || s->g.pw))
+        return ot_layer_fail(l, err, p, "pad", OT_ECONFIG,
+                             "pad: STOCHASTIC takes no padding, got %dx%d", s->g.ph, s->g.pw);
+    return 0;
 }
 
 static int pooling_reshape(struct ot_layer *l, struct ot_err *err)
@@ -119,8 +118,8 @@ static int pooling_reshape(struct ot_layer *l, struct ot_err *err)
                              "kernel_size: a window of %dx%d does not fit an input of %dx%d with "
                              "padding %dx%d",
                              g->kh, g->kw, g->h, g->w, g->ph, g->pw);
-    g->oh = out_size(g->h, g->kh, g->sh, g->ph, s->ceil_mode);
-    g->ow = out_size(g->w, g->kw, g->sw, g->pw, s->ceil_mode);
+    g->oh = ot_pool_out(g->h, g->kh, g->sh, g->ph, s->ceil_mode);
+    g->ow = ot_pool_out(g->w, g->kw, g->sw, g->pw, s->ceil_mode);
     for (int i = 0; i < l->nout; i++)
         l->out[i]->data.shape = ot_shape4(g->n, g->c, g->oh, g->ow);
     l->flops = (double)g->n * g->c * g->oh * g->ow * g->kh * g->kw;
@@ -130,8 +129,12 @@ static int pooling_reshape(struct ot_layer *l, struct ot_err *err)
 static int pooling_plan(struct ot_layer *l, struct ot_err *err)
 {
     struct pooling *s = l->state;
-    const struct ot_format *x = l->nout > 1 ? NULL : l->in[0]->data.fmt; /* a mask is plain */
+    /* a mask is plain */
+    const struct ot_format *x = l->nout > 1 || s->stochastic ? NULL : l->in[0]->data.fmt;
 
+    if (s->stochastic && l->env->phase != CAFFE__PHASE__TRAIN && ot_want_in(l, 0))
+        return ot_layer_fail(l, err, l->conf->pooling_param, "pool", OT_ENOTSUP,
+                             "pool: STOCHASTIC has a gradient in phase TRAIN only, got TEST");
     s->g.training = ot_want_in(l, 0) || l->nout > 1;
     if (!s->plan || memcmp(&s->g, &s->planned, sizeof s->g) || s->planned_x != x) {
         l->dev->k->plan_free(l->dev, s->plan);
@@ -158,8 +161,14 @@ static void pooling_forward(struct ot_layer *l)
 {
     const struct pooling *s = l->state;
 
-    l->dev->k->pool_fwd(l->dev, s->plan, l->in[0]->data.data, l->scratch, l->ws[0],
-                        l->out[0]->data.data);
+    if (s->stochastic && l->env->phase == CAFFE__PHASE__TRAIN)
+        l->dev->k->pool_draw(l->dev, &s->g, l->env->seed, l->env->iter, l->stream,
+                             l->in[0]->data.data, l->ws[0], l->out[0]->data.data);
+    else if (s->stochastic)
+        l->dev->k->pool_weighted(l->dev, &s->g, l->in[0]->data.data, l->out[0]->data.data);
+    else
+        l->dev->k->pool_fwd(l->dev, s->plan, l->in[0]->data.data, l->scratch, l->ws[0],
+                            l->out[0]->data.data);
     if (l->nout > 1)
         l->dev->k->pool_mask(l->dev, s->plan, l->ws[0], l->out[1]->data.data);
 }
@@ -182,7 +191,7 @@ static void pooling_release(struct ot_layer *l)
 
 const struct ot_layer_ops ot_layer_pooling = {
     .type = "Pooling",
-    .doc = "maximum or average over windows",
+    .doc = "maximum, average or a random value of windows",
     .state_size = sizeof(struct pooling),
     .min_in = 1,
     .max_in = 1,

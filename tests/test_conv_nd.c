@@ -2,7 +2,7 @@
  * test_conv_nd.c - convolution's relatives: Deconvolution, other axes than Caffe's usual two, and
  * the windows of Im2col, SPP and stochastic pooling.
  */
-#include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "tests/check.h"
@@ -28,14 +28,14 @@ static struct ot_mini *open_one(const char *text, struct ot_shape in)
 
 static void layers_compute_what_caffe_computes(void **state)
 {
-    static const char *const types[] = { "Convolution", "Deconvolution", NULL };
+    static const char *const types[] = { "Convolution", "Deconvolution", "Im2col", "SPP", NULL };
     struct ot_golden_tally t;
 
     (void)state;
     ot_golden_run(ot_cpu, "layers", types, NULL, &t);
     assert_int_equal(t.failed, 0);
     assert_int_equal(t.skipped, 0);
-    assert_int_equal(t.passed, 17);
+    assert_int_equal(t.passed, 19);
 }
 
 /* ---- gradients ----------------------------------------------------------------------------- */
@@ -65,6 +65,12 @@ static void gradients_equal_their_differences(void **state)
                               "pad: 0 pad: 1 dilation: 1 dilation: 3 axis: -3"),
           { 4, { 2, 3, 7, 8 } } },
         { CONV("Convolution", "num_output: 2 kernel_size: 3 axis: 0"), { 3, { 3, 5, 6 } } },
+        { CONV("Im2col", "kernel_size: 3 stride: 2 pad: 1 dilation: 2"), { 4, { 2, 3, 7, 6 } } },
+        { CONV("Im2col", "kernel_size: 4 stride: 1 axis: 2"), { 4, { 2, 3, 2, 7 } } },
+        { "layer { type: 'SPP' bottom: 'a' top: 'b' spp_param { pyramid_height: 3 pool: AVE } }",
+          { 4, { 2, 3, 9, 7 } } },
+        { "layer { type: 'SPP' bottom: 'a' top: 'b' spp_param { pyramid_height: 1 pool: AVE } }",
+          { 4, { 2, 3, 5, 7 } } },
     };
 
     (void)state;
@@ -133,6 +139,86 @@ static void an_empty_batch_gives_parameter_gradients_of_zero(void **state)
     ot_mini_close(m);
 }
 
+/* ---- stochastic pooling -------------------------------------------------------------------- */
+
+static const char drawn[] =
+    "layer { name: 'p' type: 'Pooling' bottom: 'a' top: 'b' pooling_param { "
+    "pool: STOCHASTIC kernel_size: 2 stride: 2 } }";
+
+/* 5000 windows of 0, 1, 2, 5: each value is drawn in proportion to itself. */
+static void training_draws_values_in_proportion_to_themselves(void **state)
+{
+    static const float window[4] = { 0, 1, 2, 5 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_mini *m = open_one(drawn, ot_shape4(5, 10, 20, 20));
+    int count[6] = { 0 };
+
+    (void)state;
+    ot_mini_random(m, 1, 0.5f, 1);
+    for (size_t i = 0; i < m->in[0].n; i++)
+        m->in[0].v[i] = window[i / 20 % 2 * 2 + i % 2];
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_ok(ot_mini_backward(m, &err), &err);
+    for (size_t i = 0; i < m->out[0].n; i++)
+        count[(int)m->out[0].v[i]]++;
+    assert_int_equal(count[0], 0);
+    assert_near(count[1], 625, 4 * 23.4);
+    assert_near(count[2], 1250, 4 * 30.6);
+    assert_near(count[5], 3125, 4 * 34.2);
+    for (size_t i = 0; i < m->in[0].n; i++) {
+        size_t o = i / 40 * 10 + i % 20 / 2;
+        float want = m->in[0].v[i] == m->out[0].v[o] ? m->out_grad[0].v[o] : 0;
+
+        assert_near(m->in_grad[0].v[i], want, 0);
+    }
+    ot_mini_close(m);
+}
+
+static void draws_change_with_iteration_and_seed_only(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_mini *m = open_one(drawn, ot_shape4(1, 2, 20, 20));
+    float first[200];
+
+    (void)state;
+    ot_mini_random(m, 1, 0, 1);
+    assert_ok(ot_mini_forward(m, &err), &err);
+    memcpy(first, m->out[0].v, sizeof first);
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_memory_equal(first, m->out[0].v, sizeof first);
+    m->env.iter++;
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_memory_not_equal(first, m->out[0].v, sizeof first);
+    m->env.iter--;
+    m->env.seed++;
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_memory_not_equal(first, m->out[0].v, sizeof first);
+    ot_mini_close(m);
+}
+
+static void testing_takes_the_average_weighted_by_the_values(void **state)
+{
+    static const float in[8] = { 0, 1, 0, 0, 2, 5, 0, 0 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_mini_spec spec = { .text = drawn,
+                                 .phase = CAFFE__PHASE__TEST,
+                                 .n_in = 1,
+                                 .in = { ot_shape4(1, 1, 2, 4) },
+                                 .no_grad = 1 };
+    struct ot_mini *m = ot_mini_open(ot_cpu, &spec, &err);
+
+    (void)state;
+    assert_ok(err.code, &err);
+    memcpy(m->in[0].v, in, sizeof in);
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_near(m->out[0].v[0], 30.0 / 8.0, 1e-6);
+    assert_near(m->out[0].v[1], 0, 0);
+    ot_mini_close(m);
+    spec.no_grad = 0;
+    assert_null(ot_mini_open(ot_cpu, &spec, &err));
+    assert_error(&err, OT_ENOTSUP, "pool: STOCHASTIC has a gradient in phase TRAIN only, got TEST");
+}
+
 /* ---- errors -------------------------------------------------------------------------------- */
 
 static void bad_parameters_are_refused_with_place_and_value(void **state)
@@ -165,6 +251,32 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
           { 4, { 2, 3, 5, 5 } },
           OT_ECONFIG,
           "kernel_size: must be given once or once per axis (2), got 3" },
+        { CONV("Im2col", "kernel_size: 7"),
+          { 4, { 2, 3, 5, 5 } },
+          OT_ESHAPE,
+          "kernel_size: a kernel of 7x7 with dilation 1x1 does not fit an input of 5x5" },
+        { CONV("Im2col", "pad: 1"),
+          { 4, { 2, 3, 5, 5 } },
+          OT_ECONFIG,
+          "kernel_size: must be given, got none" },
+        { "layer { name: 's' type: 'SPP' bottom: 'a' top: 'b' spp_param { pyramid_height: 0 } }",
+          { 4, { 2, 3, 5, 5 } },
+          OT_ECONFIG,
+          "layer 's': pyramid_height: must be in [1, 12], got 0" },
+        { "layer { name: 's' type: 'SPP' bottom: 'a' top: 'b' spp_param { pyramid_height: 3 } }",
+          { 4, { 2, 3, 5, 5 } },
+          OT_ESHAPE,
+          "pyramid_height: an input of 5x5 has no level of 4x4 bins, got 3" },
+        { "layer { name: 's' type: 'SPP' bottom: 'a' top: 'b'\n  spp_param { pyramid_height: 2 "
+          "pool: STOCHASTIC } }",
+          { 4, { 2, 3, 5, 5 } },
+          OT_ENOTSUP,
+          "mini.prototxt:2:33: layer 's': pool: must be MAX or AVE, got STOCHASTIC" },
+        { "layer { name: 'p' type: 'Pooling' bottom: 'a' top: 'b' top: 'm' pooling_param { pool: "
+          "STOCHASTIC kernel_size: 2 } }",
+          { 4, { 2, 3, 5, 5 } },
+          OT_ECONFIG,
+          "pool: only MAX has a second top, got STOCHASTIC with 2 tops" },
         { "layer { name: 'c' type: 'Deconvolution' bottom: 'a' top: 'b' }",
           { 4, { 2, 3, 5, 5 } },
           OT_ECONFIG,
@@ -188,6 +300,9 @@ int main(void)
         cmocka_unit_test(gradients_equal_their_differences),
         cmocka_unit_test(channels_may_lie_on_another_axis),
         cmocka_unit_test(an_empty_batch_gives_parameter_gradients_of_zero),
+        cmocka_unit_test(training_draws_values_in_proportion_to_themselves),
+        cmocka_unit_test(draws_change_with_iteration_and_seed_only),
+        cmocka_unit_test(testing_takes_the_average_weighted_by_the_values),
         cmocka_unit_test(bad_parameters_are_refused_with_place_and_value),
     };
 

@@ -240,8 +240,8 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
         const char *part;
     } cases[] = {
         { "layer { name: 'p' type: 'Pooling' bottom: 'a' top: 'b'\n  pooling_param { pool: "
-          "STOCHASTIC kernel_size: 2 } }",
-          OT_ENOTSUP, "mini.prototxt:2:19: layer 'p': pool: must be MAX or AVE, got STOCHASTIC" },
+          "STOCHASTIC kernel_size: 2 pad: 1 } }",
+          OT_ECONFIG, "mini.prototxt:2:51: layer 'p': pad: STOCHASTIC takes no padding, got 1x1" },
         { "layer { name: 'c' type: 'Convolution' bottom: 'a' top: 'b'\n  convolution_param { "
           "num_output: 4 kernel_size: 9 } }",
           OT_ESHAPE, "kernel_size: a kernel of 9x9" },
