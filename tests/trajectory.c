@@ -96,10 +96,11 @@ static void read_divergence(struct run *r)
     ot_free(text);
 }
 
-/* Of one tier; with maxima and kinks of two tiers on, since a tie may break earlier here than in
- * the runs that were recorded.  Measured: with oneDNN's AVX-512 code a maximum changes sides at
- * iteration 9 of policy_exp (off by 8e-6) and 17 of Nesterov (5e-5, 3e-3 four iterations later);
- * with its AVX2 and SSE4.1 code policy_exp stays within 7e-7 of Caffe for all 60. */
+/* Of one tier; with maxima and kinks of a later one, since a tie may break earlier here than in the
+ * runs that were recorded.  Measured: with oneDNN's AVX-512 code a maximum changes sides at
+ * iteration 9 of policy_exp (off by 8e-6), 6 of AdaGrad (6e-3 of 5.06) and 17 of Nesterov (5e-5,
+ * 3e-3 four iterations later); with its AVX2 and SSE4.1 code policy_exp stays within 7e-7 for
+ * all 60. */
 static double bound(const struct run *r, int iter)
 {
     int own = 0, k = 0;
@@ -110,8 +111,9 @@ static double bound(const struct run *r, int iter)
         k++;
     if (!r->kinky)
         return fmax(OT_TRAJECTORY_FACTOR * r->own[own], OT_TRAJECTORY_FLOOR);
-    return OT_TRAJECTORY_FACTOR *
-           fmax(r->own[TIERS - 1], kinks[k + 2 < KINKS ? k + 2 : KINKS - 1].drift);
+    own = iter < tier_until[0] ? 1 : TIERS - 1;
+    k += iter < tier_until[0] ? 1 : 2;
+    return OT_TRAJECTORY_FACTOR * fmax(r->own[own], kinks[k < KINKS ? k : KINKS - 1].drift);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -11,7 +11,8 @@
  * How far a loss may be from Caffe's: FACTOR times what ../divergence.txt records of float32
  * against float64 under the folder's name, at least FLOOR.  Nets with maxima or kinks (ReLU) have
  * ties that break by chance: there it is FACTOR times the larger of what is recorded for the end of
- * that run and of what another correct program (oneDNN) drifts two tiers of iterations later.
+ * that run and of what another correct program (oneDNN) drifts two tiers of iterations later
+ * (before iteration 10: one tier on).
  *
  * No cmocka in here: failures are values.
  */
