@@ -76,10 +76,10 @@ static void gradients_equal_their_differences(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ot_mini *m = open_one(cases[i].text, cases[i].in);
-        struct ot_gradcheck how = { .step = 1, .tol = 2e-5, .limit = 60 };
+        struct ot_gradcheck how = { .step = 1, .tol = 2e-5, .limit = 25 };
 
         ot_mini_random(m, i + 1, -1, 1);
-        assert_true(ot_gradcheck(m, &how) > 40);
+        assert_true(ot_gradcheck(m, &how) >= 20);
         ot_mini_close(m);
     }
 }
