@@ -14,7 +14,7 @@
 #   make clean        remove build/
 #
 #   MODE=release|debug|asan|tsan   V=1 shows commands   WERROR=1   ARCH=native|x86-64-v3|...
-#   CUDA=0 builds without cuda/ where nvcc and cuDNN are present
+#   CUDA=0 builds without cuda/ where nvcc and cuDNN are present; HDF5=0 without libhdf5
 
 SHELL  := /bin/bash
 MODE   ?= release
@@ -29,6 +29,7 @@ CUDNN  := $(firstword $(wildcard $(if $(NVCC),$(addsuffix /cudnn.h,$(CUDA_HOME)/
 CUDA   ?= $(if $(CUDNN),1,0)
 # The sanitizers do not get along with the driver's memory.
 USE_CUDA := $(if $(filter asan tsan fuzz,$(MODE)),0,$(CUDA))
+HDF5   ?= $(shell pkg-config --exists hdf5 2>/dev/null && echo 1 || echo 0)
 PYTHON ?= python3
 Q      := $(if $(V),,@)
 B      := $(BUILD)/$(MODE)
@@ -52,15 +53,21 @@ ifeq ($(MODE_$(MODE)),)
 $(error MODE=$(MODE) is not one of: $(patsubst MODE_%,%,$(filter MODE_%,$(.VARIABLES))))
 endif
 
+# as system headers: they are not written for our warnings
+H5_FLAGS := $(if $(filter 1,$(HDF5)),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags hdf5)))
+H5_LIBS  := $(if $(filter 1,$(HDF5)),$(shell pkg-config --libs hdf5))
+
 CPPFLAGS += -I. -I$(GEN)
 # No contraction of a*b+c: overlaps and losses are compared, and ties must tie on every machine.
 CFLAGS   += $(STD) $(WARN) $(MODE_$(MODE)) -ffp-contract=off
 LDFLAGS  += $(filter -fsanitize=% -fopenmp,$(MODE_$(MODE)))
-LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -ldl -lm -pthread
+LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -ldl -lm -pthread \
+            $(H5_LIBS)
 
 # Architecture is folders, lowest first; tools/lint/layers.sh checks who includes whom.
 LIB_DIRS := base proto layers data mining trainer
-SRC   := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS)))) \
+NOT_SRC := data/hdf5$(if $(filter 1,$(HDF5)),_none).c
+SRC   := $(filter-out $(NOT_SRC),$(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS))))) \
          $(if $(filter 1,$(USE_CUDA)),cuda/load.c,cuda/none.c)
 PROTO := caffe layer_params
 OBJ   := $(SRC:%.c=$(B)/%.o) $(PROTO:%=$(B)/%.pb-c.o)
@@ -111,13 +118,21 @@ $(B)/%.o: %.c Makefile | $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 # A square root that sets errno is not made sixteen at a time.
 $(B)/layers/lrn_cpu.o: CFLAGS += -fno-math-errno
 
+$(B)/data/hdf5.o: CPPFLAGS += $(H5_FLAGS)
+
 $(PROTO:%=$(B)/%.pb-c.o): $(B)/%.o: $(GEN)/proto/%.c Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CC    $<')
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(MODE_$(MODE)) -MMD -MP -c -o $@ $<
 
-$(LIB): $(OBJ)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+# What is in the library depends on CUDA= and HDF5= too.
+$(B)/library: always
+	@mkdir -p $(@D)
+	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' >$@
+.PHONY: always
+
+$(LIB): $(OBJ) $(B)/library
+	$(Q)rm -f $@ && $(AR) rcs $@ $(OBJ)
 
 $(PROGS): $(B)/%: $(B)/tools/%.o $(TOOL_OBJ) $(LIB)
 	$(if $(Q),@echo '  LD    $@')
@@ -290,8 +305,9 @@ bench: $(PROGS) $(BENCHES)
 
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
-# without CUDA's headers these cannot be read
-NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/gemm.c cuda/ip.c)
+# without CUDA's and HDF5's headers these cannot be read
+NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/gemm.c cuda/ip.c) \
+           $(if $(filter 1,$(HDF5)),,data/hdf5.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
 lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(Q)./tools/install-deps --lint
@@ -302,7 +318,7 @@ lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)printf '%s\n' $(filter-out tests/% bench/% $(NO_TIDY),$(filter %.c,$(C_FILES))) | \
 	    xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$1" -- $(STD) -fopenmp -I. -I$(GEN) \
-	    $(if $(CUDA_HOME),-isystem $(CUDA_HOME)/include) 2>/dev/null' x
+	    $(H5_FLAGS) $(if $(CUDA_HOME),-isystem $(CUDA_HOME)/include) 2>/dev/null' x
 
 format:
 	$(Q)clang-format -i $(C_FILES)

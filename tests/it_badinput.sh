@@ -178,7 +178,6 @@ conf "an unknown lr_policy" 78 "$C:1:$((${#P} + 20)): lr_policy: must be fixed, 
 conf "a policy without its field" 78 "lr_policy \"step\" needs stepsize > 0" \
     "net: '$P' base_lr: 1 lr_policy: 'step' gamma: 0.1 max_iter: 1"
 plus "an unknown solver type" 78 "$C:2:1: type: must be SGD, Nesterov, AdaGrad, RMSProp, AdaDelta or Adam, got \"Adan\"" "type: 'Adan'"
-plus "HDF5 snapshots" 69 "$C:2:1: snapshot_format: only BINARYPROTO" "snapshot_format: HDF5"
 plus "a negative number" 78 "$C:2:1: iter_size: must be >= 1, got 0" "iter_size: 0"
 plus "a momentum of 1" 78 "$C:2:1: momentum: must be in [0, 1), got 1" "momentum: 1"
 plus "a NaN" 78 "$C:2:1: weight_decay: must be >= 0, got nan" "weight_decay: nan"

@@ -190,8 +190,6 @@ static void numbers_out_of_range_are_refused_with_place_and_value(void **state)
         bad(text, NULL, 0, OT_ECONFIG, table[i].message);
     }
     bad("net: \"n.prototxt\"", NULL, 0, OT_ECONFIG, "c.conf:1:1: max_iter is missing");
-    bad("net: \"n.prototxt\" max_iter: 1\nsnapshot_format: HDF5", NULL, 0, OT_ENOTSUP,
-        "c.conf:2:1: snapshot_format: only BINARYPROTO is supported");
     bad("net_param { num_classes: 3 } max_iter: 1\nclass_name: \"a\"", NULL, 0, OT_ECONFIG,
         "c.conf:2:1: class_name: 1 names, but the net's num_classes is 3");
 }

@@ -268,10 +268,6 @@ static int check_rest(const struct ot_config *c, struct ot_err *err)
 
     if (!s->has_max_iter)
         return ot_fail_at(err, ot_doc_loc(c->doc, s, NULL), OT_ECONFIG, "max_iter is missing");
-    if (s->has_snapshot_format &&
-        s->snapshot_format != CAFFE__SOLVER_PARAMETER__SNAPSHOT_FORMAT__BINARYPROTO)
-        return ot_fail_at(err, ot_doc_loc(c->doc, s, "snapshot_format"), OT_ENOTSUP,
-                          "snapshot_format: only BINARYPROTO is supported, got HDF5");
     if (s->n_class_name && net->has_num_classes && s->n_class_name != net->num_classes)
         return ot_fail_at(err, ot_doc_loc(c->doc, s, "class_name"), OT_ECONFIG,
                           "class_name: %zu names, but the net's num_classes is %u (background "

@@ -166,6 +166,8 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
     char newest[1200];
     const char *resume = opts->resume;
 
+    if (ot_snapshot_check(j->solver, err) < 0)
+        return err->code;
     if (resume && !strcmp(resume, "auto"))
         resume = ot_snapshot_newest(j->config->prefix, newest, sizeof newest) ? newest : NULL;
     if (opts->resume && !resume)

@@ -12,9 +12,21 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "data/hdf5.h"
 #include "proto/wire.h"
+#include "trainer/snapshot_i.h"
 
-static const char *const suffix[] = { ".solverstate", ".otstate", ".caffemodel" };
+enum { STATE, OURS, MODEL, FILES };
+
+static const char *const suffix[2][FILES] = { /* [in HDF5][file] */
+                                              { ".solverstate", ".otstate", ".caffemodel" },
+                                              { ".solverstate.h5", ".otstate", ".caffemodel.h5" }
+};
+
+static int in_h5(const struct ot_solver *s)
+{
+    return s->param->snapshot_format == CAFFE__SOLVER_PARAMETER__SNAPSHOT_FORMAT__HDF5;
+}
 
 /* ---- .otstate -------------------------------------------------------------------------------- */
 
@@ -147,7 +159,8 @@ static int write_solver(struct ot_solver *s, const char *model, const char *path
                            : err->code;
     }
     if (rc == 0)
-        rc = ot_wire_write_message(path, &st.base, err);
+        rc = ot_h5_named(path) ? ot_h5_save_state(path, &st, err)
+                               : ot_wire_write_message(path, &st.base, err);
     ot_arena_release(&a);
     return rc;
 }
@@ -164,19 +177,35 @@ static int check_space(const struct ot_solver *s, const char *prefix, struct ot_
     return 0;
 }
 
+int ot_snapshot_check(const struct ot_solver *s, struct ot_err *err)
+{
+    if (!in_h5(s))
+        return 0;
+    if (ot_h5_available(err) < 0)
+        return ot_err_at(err, ot_doc_loc(s->config->doc, s->param, "snapshot_format"));
+    return ot_h5_check_names(s->net, err);
+}
+
+char *ot_snapshot_model(const struct ot_solver *s, const char *prefix, char *path, size_t n)
+{
+    (void)snprintf(path, n, "%s_iter_%lld%s", prefix, (long long)s->iter, suffix[in_h5(s)][MODEL]);
+    return path;
+}
+
 int ot_snapshot_write(struct ot_solver *s, const struct ot_feeds *feeds, struct ot_mine *mine,
                       const char *prefix, char *path, size_t n, struct ot_err *err)
 {
-    char name[3][1200];
+    char name[FILES][1200];
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FILES; i++)
         (void)snprintf(name[i], sizeof name[i], "%s_iter_%lld%s", prefix, (long long)s->iter,
-                       suffix[i]);
+                       suffix[in_h5(s)][i]);
     if (check_space(s, prefix, err) < 0 ||
-        ot_weights_save(s->net, name[2], s->param->snapshot_diff, err) < 0 ||
-        write_ours(s, feeds, mine, name[1], err) < 0 || write_solver(s, name[2], name[0], err) < 0)
+        ot_weights_save(s->net, name[MODEL], s->param->snapshot_diff, err) < 0 ||
+        write_ours(s, feeds, mine, name[OURS], err) < 0 ||
+        write_solver(s, name[MODEL], name[STATE], err) < 0)
         return ot_err_wrap(err, "snapshot at iteration %lld", (long long)s->iter);
-    (void)snprintf(path, n, "%s", name[0]);
+    (void)snprintf(path, n, "%s", name[STATE]);
     return 0;
 }
 
@@ -218,43 +247,71 @@ static int restore_history(struct ot_solver *s, const Caffe__SolverState *st, st
     return 0;
 }
 
-/* The message of a .solverstate, owned, and the name of the .otstate beside it. */
-static Caffe__SolverState *read_state(const char *path, char *ours, size_t n, struct ot_err *err)
-{
-    size_t len = strlen(path), tail = strlen(suffix[0]);
+struct state { /* a .solverstate, read */
     Caffe__SolverState *st;
+    struct ot_arena arena; /* of one in HDF5; else st is owned */
+    char ours[1200];       /* the .otstate beside it */
+};
 
-    if (len < tail || strcmp(path + len - tail, suffix[0]) != 0) {
-        (void)ot_fail(err, OT_EUSAGE,
-                      "'%s': must be a .solverstate (to start from a .caffemodel use --weights)",
-                      path);
-        return NULL;
+static void free_state(struct state *state, bool h5)
+{
+    if (!h5 && state->st)
+        ot_wire_free_message(&state->st->base);
+    ot_arena_release(&state->arena);
+}
+
+/* s: NULL when only the counters are wanted. */
+static int parse_state(const char *path, const struct ot_solver *s, struct state *state,
+                       struct ot_err *err)
+{
+    if (!ot_h5_named(path)) {
+        state->st = (Caffe__SolverState *)(void *)ot_wire_read_message(
+            &caffe__solver_state__descriptor, path, OT_WIRE_BYTES, err);
+        return state->st ? 0 : err->code;
     }
-    (void)snprintf(ours, n, "%.*s%s", (int)(len - tail), path, suffix[1]);
-    st = (Caffe__SolverState *)(void *)ot_wire_read_message(&caffe__solver_state__descriptor, path,
-                                                            OT_WIRE_BYTES, err);
-    if (st && (st->iter < 0 || st->current_step < 0)) {
-        (void)ot_fail(err, OT_EDATA, "%s: iter and current_step must be >= 0, got %d and %d", path,
-                      (int)st->iter, (int)st->current_step);
-        ot_wire_free_message(&st->base);
-        return NULL;
-    }
-    return st;
+    state->st = ot_arena_alloc(&state->arena, 1, sizeof *state->st, err);
+    return state->st ? ot_h5_load_state(path, s, state->st, &state->arena, err) : err->code;
+}
+
+/* On failure there is nothing to free. */
+static int read_state(const char *path, const struct ot_solver *s, struct state *state,
+                      struct ot_err *err)
+{
+    const bool h5 = ot_h5_named(path);
+    const char *end = suffix[h5][STATE];
+    size_t len = strlen(path), tail = strlen(end);
+    int rc;
+
+    *state = (struct state){ 0 };
+    if (len < tail || strcmp(path + len - tail, end) != 0)
+        return ot_fail(err, OT_EUSAGE,
+                       "'%s': must be a .solverstate or a .solverstate.h5 (to start from a "
+                       ".caffemodel use --weights)",
+                       path);
+    (void)snprintf(state->ours, sizeof state->ours, "%.*s%s", (int)(len - tail), path,
+                   suffix[h5][OURS]);
+    rc = parse_state(path, s, state, err);
+    if (rc == 0 && (state->st->iter < 0 || state->st->current_step < 0))
+        rc = ot_fail(err, OT_EDATA, "%s: iter and current_step must be >= 0, got %d and %d", path,
+                     (int)state->st->iter, (int)state->st->current_step);
+    if (rc < 0)
+        free_state(state, h5);
+    return rc;
 }
 
 int ot_snapshot_peek(const char *path, struct ot_snapshot_info *info, struct ot_err *err)
 {
-    char ours[1200], *bytes;
-    Caffe__SolverState *st = read_state(path, ours, sizeof ours, err);
     struct state_head h;
+    struct state state;
+    char *bytes;
 
-    if (!st)
+    if (read_state(path, NULL, &state, err) < 0)
         return err->code;
-    *info = (struct ot_snapshot_info){ .iter = st->iter };
-    ot_wire_free_message(&st->base);
-    if (!ot_exists(ours))
+    *info = (struct ot_snapshot_info){ .iter = state.st->iter };
+    free_state(&state, ot_h5_named(path));
+    if (!ot_exists(state.ours))
         return 0;
-    bytes = read_whole(ours, &h, err);
+    bytes = read_whole(state.ours, &h, err);
     if (!bytes)
         return err->code;
     ot_free(bytes);
@@ -265,36 +322,35 @@ int ot_snapshot_peek(const char *path, struct ot_snapshot_info *info, struct ot_
 int ot_snapshot_restore(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine *mine,
                         const char *path, struct ot_err *err)
 {
-    char ours[1200];
-    Caffe__SolverState *st = read_state(path, ours, sizeof ours, err);
+    struct state state;
     int rc;
 
-    if (!st)
+    if (read_state(path, s, &state, err) < 0)
         return err->code;
-    rc = st->learned_net ? load_learned(s, st->learned_net, path, err)
-                         : ot_fail(err, OT_EDATA, "%s: names no weights", path);
-    if (rc == 0 && restore_history(s, st, err) < 0)
+    rc = state.st->learned_net ? load_learned(s, state.st->learned_net, path, err)
+                               : ot_fail(err, OT_EDATA, "%s: names no weights", path);
+    if (rc == 0 && restore_history(s, state.st, err) < 0)
         rc = ot_err_wrap(err, "%s", path);
     if (rc == 0) {
-        s->iter = st->iter;
-        s->current_step = st->current_step;
+        s->iter = state.st->iter;
+        s->current_step = state.st->current_step;
     }
-    ot_wire_free_message(&st->base);
+    free_state(&state, ot_h5_named(path));
     if (rc < 0)
         return rc;
-    return read_ours(s, feeds, mine, ours, err);
+    return read_ours(s, feeds, mine, state.ours, err);
 }
 
 /* ---- which snapshots there are --------------------------------------------------------------- */
 
-/* Iterations of complete snapshots of `prefix`, ascending; returns how many (<= max). */
+/* Iterations of complete snapshots of `prefix`, each once, ascending; how many (<= max). */
 static int list(const char *prefix, long long *iter, int max)
 {
     char dir[1024], stem[1024];
     const char *slash = strrchr(prefix, '/');
     struct dirent *e;
     DIR *d = opendir(ot_path_dir(dir, sizeof dir, prefix));
-    int n = 0;
+    int n = 0, unique = 0;
 
     (void)snprintf(stem, sizeof stem, "%s_iter_", slash ? slash + 1 : prefix);
     while (d && n < max && (e = readdir(d))) {
@@ -303,7 +359,8 @@ static int list(const char *prefix, long long *iter, int max)
         if (strncmp(e->d_name, stem, strlen(stem)) != 0)
             continue;
         iter[n] = strtoll(e->d_name + strlen(stem), &end, 10);
-        if (end != e->d_name + strlen(stem) && !strcmp(end, suffix[0]))
+        if (end != e->d_name + strlen(stem) &&
+            (!strcmp(end, suffix[0][STATE]) || !strcmp(end, suffix[1][STATE])))
             n++;
     }
     if (d)
@@ -315,7 +372,10 @@ static int list(const char *prefix, long long *iter, int max)
             iter[j] = iter[j - 1];
             iter[j - 1] = t;
         }
-    return n;
+    for (int i = 0; i < n; i++) /* one in both formats */
+        if (!unique || iter[i] != iter[unique - 1])
+            iter[unique++] = iter[i];
+    return unique;
 }
 
 enum { MAX_LIST = 4096 };
@@ -325,8 +385,11 @@ int ot_snapshot_newest(const char *prefix, char *path, size_t n)
     long long iter[MAX_LIST];
     int k = list(prefix, iter, MAX_LIST);
 
-    if (k)
-        (void)snprintf(path, n, "%s_iter_%lld%s", prefix, iter[k - 1], suffix[0]);
+    for (int h5 = 0; k && h5 < 2; h5++) {
+        (void)snprintf(path, n, "%s_iter_%lld%s", prefix, iter[k - 1], suffix[h5][STATE]);
+        if (ot_exists(path))
+            break;
+    }
     return k > 0;
 }
 
@@ -336,10 +399,11 @@ void ot_snapshot_prune(const char *prefix, int keep)
     int k = list(prefix, iter, MAX_LIST);
 
     for (int i = 0; keep > 0 && i < k - keep; i++)
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < 2 * FILES; j++) {
             char path[1200];
 
-            (void)snprintf(path, sizeof path, "%s_iter_%lld%s", prefix, iter[i], suffix[j]);
+            (void)snprintf(path, sizeof path, "%s_iter_%lld%s", prefix, iter[i],
+                           suffix[j / FILES][j % FILES]);
             (void)unlink(path);
         }
 }
@@ -351,11 +415,12 @@ void ot_snapshot_move(const char *prefix, const char *to)
     int k = list(prefix, iter, MAX_LIST);
 
     for (int i = 0; i < k; i++)
-        for (size_t j = 0; j < 3; j++) {
+        for (size_t j = 0; j < 2 * FILES; j++) {
+            const char *end = suffix[j / FILES][j % FILES];
             char from[1200], dest[2400];
 
-            (void)snprintf(from, sizeof from, "%s_iter_%lld%s", prefix, iter[i], suffix[j]);
-            (void)snprintf(dest, sizeof dest, "%s/%s_iter_%lld%s", to, stem, iter[i], suffix[j]);
+            (void)snprintf(from, sizeof from, "%s_iter_%lld%s", prefix, iter[i], end);
+            (void)snprintf(dest, sizeof dest, "%s/%s_iter_%lld%s", to, stem, iter[i], end);
             if (rename(from, dest) < 0 && errno != ENOENT)
                 ot_log(OT_LOG_WARN, "snapshot", "cannot move '%s': %s", from, strerror(errno));
         }

@@ -3,8 +3,10 @@
  *
  * .caffemodel (NetParameter) and .solverstate (SolverState) are Caffe's own formats.  .otstate is
  * ours: the data position and the mining state; without it (a snapshot of Caffe's) data starts at
- * record 0 and the pool empty, as Caffe's resume does.  Each file is written whole or not at all,
- * the .solverstate last, so that its being there means the snapshot is complete.
+ * record 0 and the pool empty, as Caffe's resume does.  With snapshot_format: HDF5 the first two
+ * are .caffemodel.h5 and .solverstate.h5; a file that is read is one in HDF5 when it ends in .h5.
+ * Each file is written whole or not at all, the .solverstate last, so that its being there means
+ * the snapshot is complete.
  *
  * PoolingParameter field 13 means opposite things in BVLC Caffe (round_mode, FLOOR = 1) and here
  * (ceil_mode, true = 1); a .caffemodel is written in BVLC's sense.
@@ -19,6 +21,13 @@
 #include "trainer/feed.h"
 #include "trainer/mine.h"
 #include "trainer/solver.h"
+
+/* Whether this solver's snapshots can be written: OT_ENOTSUP where HDF5 is asked for, but missing
+ * in this build or unable to hold the net's layer names. */
+int ot_snapshot_check(const struct ot_solver *s, struct ot_err *err);
+
+/* The name of the weights of a snapshot made now, into path. */
+char *ot_snapshot_model(const struct ot_solver *s, const char *prefix, char *path, size_t n);
 
 /* Writes the three files; path receives the .solverstate's name. */
 int ot_snapshot_write(struct ot_solver *s, const struct ot_feeds *feeds, struct ot_mine *mine,
@@ -49,7 +58,7 @@ void ot_snapshot_move(const char *prefix, const char *to);
  * are logged and keep their fillers. */
 int ot_weights_load(struct ot_net *net, const char *paths, struct ot_err *err);
 int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err); /* one file */
-/* Writes the net's parameters as a .caffemodel. */
+/* Writes the net's parameters as a .caffemodel, or a .caffemodel.h5 where path ends in .h5. */
 int ot_weights_save(struct ot_net *net, const char *path, bool with_diff, struct ot_err *err);
 
 #endif

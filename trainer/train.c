@@ -109,9 +109,8 @@ static int tell_pool(struct ot_job *j, struct ot_err *err)
 
     if (!j->mine || !ot_mine_pool(j->mine))
         return 0;
-    (void)snprintf(model, sizeof model, "%s_iter_%lld.caffemodel", j->config->prefix,
-                   (long long)j->solver->iter);
-    if (ot_hash_file(model, &hash, err) < 0)
+    if (ot_hash_file(ot_snapshot_model(j->solver, j->config->prefix, model, sizeof model), &hash,
+                     err) < 0)
         return err->code;
     ot_pool_snapshot(ot_mine_pool(j->mine), j->solver->iter, model, hash);
     return 0;
@@ -228,6 +227,8 @@ int ot_check(struct ot_config *config, const struct ot_train_opts *opts, struct 
     struct ot_job j;
     int rc = ot_job_open(&j, config, opts, err);
 
+    if (rc == 0)
+        rc = ot_snapshot_check(j.solver, err);
     if (rc == 0)
         print_table(j.net);
     for (int i = 0; rc == 0 && i < config->ntest; i++) {

@@ -1,4 +1,4 @@
-/* weights.c - parameters to and from .caffemodel. */
+/* weights.c - parameters to and from .caffemodel; those in HDF5 are snapshot_h5.c's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "proto/wire.h"
 #include "trainer/snapshot.h"
+#include "trainer/snapshot_i.h"
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
@@ -69,14 +70,10 @@ static int copy_layer(struct ot_net *net, struct ot_node *n, const struct ot_wir
     return 0;
 }
 
-int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err)
+static int load_wire(struct ot_net *net, const char *path, int *loaded, struct ot_err *err)
 {
     struct ot_weights w = { 0 };
-    int loaded = 0, rc;
-
-    if (!net->planned && ot_net_plan(net, err) < 0)
-        return err->code;
-    rc = ot_wire_read_net(path, &w, err);
+    int rc = ot_wire_read_net(path, &w, err);
 
     for (size_t i = 0; rc == 0 && i < w.n; i++) {
         struct ot_node *n = ot_net_node(net, w.layer[i].name);
@@ -92,13 +89,24 @@ int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err
             (void)ot_net_wrap(n, err);
             (void)ot_err_wrap(err, "%s", path);
         }
-        loaded++;
+        *loaded += 1;
     }
+    ot_weights_free(&w);
+    return rc;
+}
+
+int ot_weights_load_one(struct ot_net *net, const char *path, struct ot_err *err)
+{
+    int loaded = 0, rc;
+
+    if (!net->planned && ot_net_plan(net, err) < 0)
+        return err->code;
+    rc = ot_h5_named(path) ? ot_h5_load_net(net, path, &loaded, err)
+                           : load_wire(net, path, &loaded, err);
     if (rc == 0 && loaded == 0)
         rc = ot_fail(err, OT_EDATA, "%s: no layer of the net has weights in it", path);
     if (rc == 0)
         ot_log(OT_LOG_INFO, "weights", "%s: %d layers", path, loaded);
-    ot_weights_free(&w);
     return rc;
 }
 
@@ -191,6 +199,8 @@ int ot_weights_save(struct ot_net *net, const char *path, bool with_diff, struct
     Caffe__NetParameter np = CAFFE__NET_PARAMETER__INIT;
     int rc = 0;
 
+    if (ot_h5_named(path))
+        return ot_h5_save_net(net, path, with_diff, err);
     np.name = net->conf.param->name;
     np.n_layer = (size_t)net->nnode;
     np.layer = ot_arena_alloc(&a, np.n_layer + 1, sizeof *np.layer, err);
