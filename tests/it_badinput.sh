@@ -78,6 +78,10 @@ layer "a negative pad" 78 "$P:4:25: field \"pad\" (uint32) must be an integer fr
 layer "an unknown layer type lists near names" 78 \
     "$P:3:19: layer 'p': unknown layer type \"Poling\"; near it: \"Pooling\"" \
     "layer { name: 'p' type: 'Poling' bottom: 'data' top: 'p' }"
+layer "an unknown layer type is named before any other mistake of the net" 78 \
+    "$P:4:19: layer 'q': unknown layer type \"Python\"; near it: " \
+    "layer { name: 'p' type: 'ReLU' bottom: 'nowhere' top: 'p' }
+layer { name: 'q' type: 'Python' bottom: 'p' top: 'q' }"
 layer "a layer without a type" 78 "$P:3:1: layer 'p': the type is missing" \
     "layer { name: 'p' bottom: 'data' top: 'p' }"
 layer "a bottom that nobody produces" 78 \

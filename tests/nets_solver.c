@@ -145,7 +145,7 @@ static int train(const struct nets_run *r, const Caffe__SolverParameter *s, cons
     return rc;
 }
 
-/* The likeliest shape of data that the training net takes. */
+/* The likeliest shape of data that the training net takes; where crops say it, nothing is built. */
 static int find_record(const struct nets_run *r, const struct job *j, struct nets_record *rec,
                        struct ot_err *err)
 {
@@ -153,10 +153,10 @@ static int find_record(const struct nets_run *r, const struct job *j, struct net
     struct nets_phase p;
     int rc = 0;
 
-    if (j->path) {
+    if (nets_records(j->net, likely) == NETS_SHAPES && j->path) {
         rc = nets_find_data(r, j->path, j->net, CAFFE__PHASE__TRAIN, NULL, &p, rec, err);
         nets_phase_close(&p);
-    } else if (nets_records(j->net, likely)) {
+    } else if (nets_records(j->net, likely) > 0) {
         *rec = likely[0];
     }
     return rc;

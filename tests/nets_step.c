@@ -173,45 +173,64 @@ static int fill_inputs(struct ot_net *net, struct ot_err *err)
     return 0;
 }
 
-/* The filler that this parameter gets; NULL: it keeps what the net gave it. */
-static const Caffe__FillerParameter *filler_of(const struct ot_layer *l, const struct ot_param *p,
-                                               const Caffe__FillerParameter *msra,
-                                               const Caffe__FillerParameter *one)
+/* Uniform with msra's variance, 2 / fan_in; faster than a normal distribution by ten. */
+static void like_msra(float *v, const struct ot_shape *s, uint64_t stream)
 {
+    size_t n = ot_count(s);
+    float bound = sqrtf(6.0f * (float)s->dim[0] / (float)n);
+
+#pragma omp parallel for
+    for (size_t i = 0; i < n; i++) {
+        uint64_t h = (i + stream * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
+
+        h = (h ^ h >> 29) * 0x94D049BB133111EBu;
+        v[i] = bound * ((float)(h >> 40) * (2.0f / 16777216.0f) - 1.0f);
+    }
+}
+
+enum weights { AS_IT_IS, LIKE_MSRA, ONES };
+
+static enum weights weights_of(const struct ot_layer *l, const struct ot_param *p)
+{
+    if (p->owner != p)
+        return AS_IT_IS;
     if (!strcmp(l->ops->type, "BatchNorm") && l->env->phase == CAFFE__PHASE__TEST)
-        return p->index ? one : NULL; /* mean 0, variance 1, both counted once */
-    return !p->filler && p->data.shape.nd >= 2 ? msra : NULL;
+        return p->index ? ONES : AS_IT_IS; /* mean 0, variance 1, both counted once */
+    return !p->filler && p->data.shape.nd >= 2 ? LIKE_MSRA : AS_IT_IS;
+}
+
+static int fill_param(struct ot_net *net, const struct ot_layer *l, struct ot_param *p,
+                      enum weights w, struct ot_err *err)
+{
+    size_t n = ot_count(&p->data.shape);
+    float *v = ot_alloc(n, sizeof *v, err);
+    int rc;
+
+    if (!v)
+        return err->code;
+    for (size_t i = 0; w == ONES && i < n; i++)
+        v[i] = 1.0f;
+    if (w == LIKE_MSRA)
+        like_msra(v, &p->data.shape, l->stream + (uint64_t)p->index);
+    rc = ot_param_set(net, p, OT_PARAM_DATA, v, err);
+    ot_free(v);
+    return rc;
 }
 
 static int fill_weights(struct ot_net *net, struct ot_err *err)
 {
-    Caffe__FillerParameter msra = CAFFE__FILLER_PARAMETER__INIT;
-    Caffe__FillerParameter one = CAFFE__FILLER_PARAMETER__INIT;
-    char name_msra[] = "msra", name_one[] = "constant";
-    int rc = 0;
-
-    msra.type = name_msra;
-    one.type = name_one;
-    one.value = 1.0f;
     for (int i = 0; i < net->nnode; i++) {
         const struct ot_layer *l = &net->node[i].l;
 
-        for (int k = 0; k < l->nparam && rc == 0; k++) {
-            struct ot_param *p = l->param[k];
-            const Caffe__FillerParameter *f = filler_of(l, p, &msra, &one);
-            float *v;
+        for (int k = 0; k < l->nparam; k++) {
+            enum weights w = weights_of(l, l->param[k]);
 
-            if (!f || p->owner != p)
-                continue;
-            v = ot_alloc(ot_count(&p->data.shape), sizeof *v, err);
-            rc = v ? ot_fill(f, &p->data.shape, 1, l->stream + (uint64_t)k, v, err) : err->code;
-            if (rc == 0)
-                rc = ot_param_set(net, p, OT_PARAM_DATA, v, err);
-            ot_free(v);
+            if (w != AS_IT_IS && fill_param(net, l, l->param[k], w, err) < 0)
+                return err->code;
         }
     }
     ot_net_params_changed(net);
-    return rc;
+    return 0;
 }
 
 /* ---- one pass -------------------------------------------------------------------------------- */

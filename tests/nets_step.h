@@ -2,7 +2,8 @@
  * nets_step.h - one net in one phase: built from its file with edits, filled, and run once.
  *
  * TRAIN: forward, backward, one update of plain SGD; TEST: forward.  Weights without a filler are
- * drawn as msra does, so that numbers neither vanish nor explode; inputs are random, labels 0 or 1.
+ * drawn with msra's variance, so that numbers neither vanish nor explode; inputs are random, labels
+ * 0 or 1.
  *
  * Ownership: nets_phase_close() frees what nets_phase_open() made, also after a failure.
  * Threads: one.  Errors: the net's, with file:line:col; OT_ENAN for a value that is not finite.

@@ -244,23 +244,28 @@ static int insert_splits(struct wiring *w, struct ot_err *err)
 
 /* ---- the nodes ------------------------------------------------------------------------------- */
 
-static int check_type(const struct ot_net *net, const struct raw *r, struct ot_err *err)
+/* Said of all layers before anything else is: a net made for another program is told so at once. */
+static int check_type(const struct ot_net *net, const Caffe__LayerParameter *p, struct ot_err *err)
 {
-    const Caffe__LayerParameter *p = r->p;
-    const struct ot_layer_ops *ops = ot_layer_find(p->type ? p->type : "");
     char near[256];
 
-    if (!p->type || !p->type[0]) {
+    if (p->type && ot_layer_find(p->type))
+        return 0;
+    if (!p->type || !p->type[0])
         (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, NULL), OT_ECONFIG,
                          "the type is missing");
-        return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
-    }
-    if (!ops) {
+    else
         (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, "type"), OT_ECONFIG,
                          "unknown layer type \"%s\"; near it: %s", p->type,
                          ot_layer_near(p->type, near, sizeof near));
-        return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
-    }
+    return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
+}
+
+static int check_arity(const struct ot_net *net, const struct raw *r, struct ot_err *err)
+{
+    const Caffe__LayerParameter *p = r->p;
+    const struct ot_layer_ops *ops = ot_layer_find(p->type);
+
     if (r->nb < ops->min_in || r->nb > ops->max_in)
         (void)ot_fail(err, OT_ECONFIG, "%s takes %d to %d bottoms, got %d", ops->type, ops->min_in,
                       ops->max_in, r->nb);
@@ -285,7 +290,7 @@ static int make_nodes(struct wiring *w, struct ot_err *err)
         const struct raw *r = &w->raw[i];
         struct ot_node *n = &net->node[i];
 
-        if (!r->inserted && check_type(net, r, err) < 0)
+        if (!r->inserted && check_arity(net, r, err) < 0)
             return err->code;
         n->bottom = r->bottom;
         n->top = r->top;
@@ -328,6 +333,9 @@ int ot_net_wire(struct ot_net *net, struct ot_err *err)
         return ot_fail_at(err, ot_doc_loc(net->conf.doc, np, NULL), OT_ECONFIG,
                           "the net has no layer in phase %s",
                           net->conf.phase == CAFFE__PHASE__TRAIN ? "TRAIN" : "TEST");
+    for (int i = 0; i < w.n; i++)
+        if (check_type(net, w.raw[i].p, err) < 0)
+            return err->code;
     if (insert_splits(&w, err) < 0)
         return err->code;
     return make_nodes(&w, err);
