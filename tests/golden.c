@@ -322,30 +322,6 @@ static int run_case(struct ot_dev *dev, const char *dir, const struct options *o
     return err->code;
 }
 
-static bool listed(const char *const *list, const char *name)
-{
-    for (; list && *list; list++)
-        if (!strcmp(*list, name))
-            return true;
-    return false;
-}
-
-static void tally(struct ot_golden_tally *t, const struct compare *c, const struct ot_err *err)
-{
-    char line[1200];
-
-    if (err->code != OT_OK)
-        print_message("  %s: %s\n", c->name, ot_err_str(err, line, sizeof line));
-    if (err->code != OT_OK || c->worst > 1)
-        t->failed++;
-    else
-        t->passed++;
-    if (c->worst > t->worst || !t->worst_at[0]) {
-        t->worst = c->worst;
-        (void)snprintf(t->worst_at, sizeof t->worst_at, "%s %s", c->name, c->worst_blob);
-    }
-}
-
 int ot_golden_case(struct ot_dev *dev, const char *dir, struct ot_golden_result *r,
                    struct ot_err *err)
 {
@@ -361,43 +337,4 @@ int ot_golden_case(struct ot_dev *dev, const char *dir, struct ot_golden_result 
     (void)snprintf(r->at, sizeof r->at, "%s", c.worst_blob);
     (void)snprintf(r->cleared, sizeof r->cleared, "%s", c.cleared);
     return 0;
-}
-
-void ot_golden_run(struct ot_dev *dev, const char *set, const char *const *types,
-                   const char *const *skip_list, struct ot_golden_tally *t)
-{
-    struct ot_err err = OT_ERR_INIT;
-    char top[600], name[128], type[64], dir[768];
-    size_t n = 0;
-    char *index, *save = NULL;
-    const char *shared;
-
-    memset(t, 0, sizeof *t);
-    (void)snprintf(top, sizeof top, "golden/%s", set);
-    shared = ot_shared(top);
-    if (!shared)
-        skip_because("no ../shared/%s here", top);
-    (void)snprintf(top, sizeof top, "%s", shared);
-    (void)snprintf(dir, sizeof dir, "%s/INDEX.txt", top);
-    index = ot_read_file(dir, 1 << 20, &n, &err);
-    assert_non_null(index);
-    for (char *line = strtok_r(index, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        struct compare c = { .name = name };
-        struct options o;
-
-        if (sscanf(line, "%127s %63s", name, type) != 2 || !listed(types, type))
-            continue;
-        if (listed(skip_list, name)) {
-            t->skipped++;
-            continue;
-        }
-        (void)snprintf(dir, sizeof dir, "%s/%s", top, name);
-        read_options(dir, &o);
-        err.code = OT_OK;
-        (void)run_case(dev, dir, &o, &c, &err);
-        tally(t, &c, &err);
-    }
-    ot_free(index);
-    print_message("%s: %d passed, %d failed, %d skipped; worst error %.3g of its tolerance at %s\n",
-                  set, t->passed, t->failed, t->skipped, t->worst, t->worst_at);
 }

@@ -37,12 +37,6 @@ struct ot_golden {
     struct ot_golden_blob blob[OT_GOLDEN_BLOBS];
 };
 
-struct ot_golden_tally {
-    int passed, failed, skipped;
-    double worst;       /* largest error / tolerance seen */
-    char worst_at[160]; /* "case blob" */
-};
-
 /* Reads shapes.txt, precision.txt (when there) and all blobs of one folder. */
 int ot_golden_open(struct ot_golden *g, const char *dir, struct ot_err *err);
 void ot_golden_close(struct ot_golden *g);
@@ -61,13 +55,5 @@ struct ot_golden_result {
 /* One layer case: a folder with net.prototxt and case.txt.  Prints each blob that is off. */
 int ot_golden_case(struct ot_dev *dev, const char *dir, struct ot_golden_result *r,
                    struct ot_err *err);
-
-/* Runs every case of golden/<set> (e.g. "layers") whose type is in the NULL-terminated list:
- * tops, loss, parameters that forward changed, bottom diffs, param diffs.  Prints each failure and
- * one line "N passed, N failed, N skipped; worst error X of tolerance at CASE BLOB".  A case named
- * in the NULL-terminated list `skip` (NULL: none) is counted as skipped.  Calls skip() of cmocka
- * when the data is absent. */
-void ot_golden_run(struct ot_dev *dev, const char *set, const char *const *types,
-                   const char *const *skip, struct ot_golden_tally *t);
 
 #endif

@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
 
@@ -25,18 +24,6 @@ static struct ot_mini *open_one(const char *text, struct ot_shape in)
 }
 
 /* ---- Caffe --------------------------------------------------------------------------------- */
-
-static void layers_compute_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "Convolution", "Deconvolution", "Im2col", "SPP", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.skipped, 0);
-    assert_int_equal(t.passed, 19);
-}
 
 /* ---- gradients ----------------------------------------------------------------------------- */
 
@@ -296,7 +283,6 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers_compute_what_caffe_computes),
         cmocka_unit_test(gradients_equal_their_differences),
         cmocka_unit_test(channels_may_lie_on_another_axis),
         cmocka_unit_test(an_empty_batch_gives_parameter_gradients_of_zero),

@@ -9,7 +9,6 @@
 #include "proto/upgrade.h"
 #include "tests/check.h"
 #include "tests/fashion.h"
-#include "tests/golden.h"
 #include "tests/netkit.h"
 #include "tests/runkit.h"
 #include "tests/tinydb.h"

@@ -56,28 +56,6 @@ static void backward(struct ot_mini *m)
 
 /* ---- Caffe's values ------------------------------------------------------------------------ */
 
-static void losses_and_accuracy_agree_with_caffe(void **state)
-{
-    static const char *const types[] = { "SoftmaxWithLoss", "Accuracy", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 22);
-}
-
-static void losses_agree_with_rfcn_caffe(void **state)
-{
-    static const char *const types[] = { "SoftmaxWithLoss", "SmoothL1Loss", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "det-layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 6);
-}
-
 /* frcnn/ has no precision.txt: the tolerance is OT_GOLDEN_EPS of the largest value. */
 static void assert_blob(const struct ot_golden *g, const char *name, const struct ot_mini_array *a)
 {
@@ -500,8 +478,6 @@ static void wrong_settings_are_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(losses_and_accuracy_agree_with_caffe),
-        cmocka_unit_test(losses_agree_with_rfcn_caffe),
         cmocka_unit_test(the_ohem_loss_gives_rfcns_instance_losses),
         cmocka_unit_test(smooth_l1_agrees_with_its_definition),
         cmocka_unit_test(odd_shapes_agree_with_a_plain_reference),

@@ -65,25 +65,6 @@ static void backward(struct ot_mini *m)
  */
 static const char *const no_gradient[] = { "hinge_l1", "hinge_l2", NULL };
 
-static void losses_agree_with_caffe(void **state)
-{
-    static const char *const types[] = { "EuclideanLoss",
-                                         "HingeLoss",
-                                         "SigmoidCrossEntropyLoss",
-                                         "MultinomialLogisticLoss",
-                                         "InfogainLoss",
-                                         "ContrastiveLoss",
-                                         "Softmax",
-                                         NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, no_gradient, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 14);
-    assert_int_equal(t.skipped, 2);
-}
-
 static const struct ot_golden_blob *blob(const struct ot_golden *g, const char *name)
 {
     const struct ot_golden_blob *b = ot_golden_find(g, name);
@@ -431,7 +412,6 @@ static void wrong_settings_are_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(losses_agree_with_caffe),
         cmocka_unit_test(hinge_losses_agree_with_caffe),
         cmocka_unit_test(gradients_are_derivatives),
         cmocka_unit_test(the_gradient_of_infogain_is_that_of_the_scores),

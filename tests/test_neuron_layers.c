@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/netkit.h"
 
@@ -46,20 +45,6 @@ static void assert_same(const struct ot_mini_array *a, const struct ot_mini_arra
 }
 
 /* ---- Caffe --------------------------------------------------------------------------------- */
-
-static void layers_compute_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "AbsVal", "BNLL",      "Clip",  "ELU",  "Exp",     "Log",
-                                         "Power",  "PReLU",     "Scale", "Bias", "Sigmoid", "Swish",
-                                         "TanH",   "Threshold", "MVN",   NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.skipped, 0);
-    assert_true(t.passed >= 33);
-}
 
 static void sigmoid_tanh_and_bnll_are_exact_over_all_their_range(void **state)
 {
@@ -580,7 +565,6 @@ static void new_shapes_that_do_not_fit_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers_compute_what_caffe_computes),
         cmocka_unit_test(sigmoid_tanh_and_bnll_are_exact_over_all_their_range),
         cmocka_unit_test(gradients_of_functions_equal_their_differences),
         cmocka_unit_test(gradients_of_channel_layers_equal_their_differences),

@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
 
@@ -22,25 +21,6 @@ static struct ot_mini *open_one(const char *text, struct ot_shape in)
 }
 
 /* ---- Caffe --------------------------------------------------------------------------------- */
-
-static void layers_compute_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "Convolution", "InnerProduct", "Pooling", "ReLU",
-                                         "Dropout",     "Softmax",      "Reshape", "Flatten",
-                                         "Concat",      "Eltwise",      "Split",   "Silence",
-                                         NULL };
-    /* Their recorded bottom gradient is zero: Caffe lets it be the top's memory, which the
-     * recorder had cleared.  The next test has these layers. */
-    static const char *const shared[] = { "concat_one", "reshape", "reshape_ax", "reshape_ins",
-                                          NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, shared, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.skipped, 4);
-    assert_true(t.passed >= 50);
-}
 
 static void layers_that_only_rearrange_pass_values_and_gradients_through(void **state)
 {
@@ -273,7 +253,6 @@ static void bad_parameters_are_refused_with_place_and_value(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers_compute_what_caffe_computes),
         cmocka_unit_test(layers_that_only_rearrange_pass_values_and_gradients_through),
         cmocka_unit_test(gradients_of_linear_layers_equal_their_differences),
         cmocka_unit_test(gradients_of_curved_layers_equal_their_differences),

@@ -8,7 +8,6 @@
 #include "layers/cpu_i.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/netkit.h"
 #include "trainer/snapshot.h"
@@ -25,28 +24,6 @@ static struct ot_mini *open_one(const char *text, struct ot_shape in)
 
     assert_ok(err.code, &err);
     return m;
-}
-
-static void batch_norm_computes_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "BatchNorm", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 6);
-}
-
-static void response_normalisation_computes_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "LRN", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 4);
 }
 
 static void gradients_equal_their_differences(void **state)
@@ -283,14 +260,12 @@ static void convolutions_and_normalisations_need_no_conversion_between(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(response_normalisation_computes_what_caffe_computes),
         cmocka_unit_test(every_order_of_channels_gives_the_plain_one),
         cmocka_unit_test(the_padding_of_channel_blocks_stays_zero),
         cmocka_unit_test(running_statistics_are_saved_and_never_learned),
         cmocka_unit_test(bad_values_are_named_with_their_place),
         cmocka_unit_test(running_statistics_follow_training_and_reach_the_test_net),
         cmocka_unit_test(convolutions_and_normalisations_need_no_conversion_between),
-        cmocka_unit_test(batch_norm_computes_what_caffe_computes),
         cmocka_unit_test(gradients_equal_their_differences),
     };
 

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
 #include "tests/netkit.h"
@@ -64,17 +63,6 @@ static void set_cont(struct ot_mini *m, const float *v)
 }
 
 /* ---- Caffe's values ------------------------------------------------------------------------ */
-
-static void recurrent_layers_agree_with_caffe(void **state)
-{
-    static const char *const types[] = { "LSTM", "RNN", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 2);
-}
 
 /* ---- gradients ------------------------------------------------------------------------------ */
 
@@ -332,7 +320,6 @@ static void another_number_of_values_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(recurrent_layers_agree_with_caffe),
         cmocka_unit_test(gradients_run_through_time),
         cmocka_unit_test(gradients_of_parameters_add_up),
         cmocka_unit_test(two_short_passes_are_one_long_one),

@@ -198,17 +198,6 @@ static const char roi_text[] = "layer { name: 'l' type: 'ROIPooling' bottom: 'x'
                                "top: 'y' roi_pooling_param { pooled_h: 3 pooled_w: 2 "
                                "spatial_scale: 0.5 } }";
 
-static void roi_pooling_agrees_with_rfcn_caffe(void **state)
-{
-    static const char *const types[] = { "ROIPooling", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_test_dev, "det-layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.passed, 2);
-}
-
 static void corners_round_half_away_and_bins_may_pass_the_end(void **state)
 {
     struct ot_roi r = ot_roi_cells((float[]){ -1, 1, 5, 3 }, 0.5f, 1, 1);
@@ -624,7 +613,6 @@ int main(void)
         cmocka_unit_test(the_smallest_keys_come_first_for_every_count),
         cmocka_unit_test(nms_keeps_what_the_reference_keeps),
         cmocka_unit_test(an_overlap_of_exactly_the_threshold_is_kept),
-        cmocka_unit_test(roi_pooling_agrees_with_rfcn_caffe),
         cmocka_unit_test(corners_round_half_away_and_bins_may_pass_the_end),
         cmocka_unit_test(unused_rois_pool_to_zero_and_get_no_gradient),
         cmocka_unit_test(a_roi_of_no_image_is_an_error),

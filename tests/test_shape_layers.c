@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "tests/check.h"
 #include "tests/cpu.h"
-#include "tests/golden.h"
 #include "tests/gradcheck.h"
 #include "tests/mininet.h"
 
@@ -49,19 +48,6 @@ static void give(struct ot_mini_array *a, const float *v)
     } while (0)
 
 /* ---- Caffe --------------------------------------------------------------------------------- */
-
-static void layers_compute_what_caffe_computes(void **state)
-{
-    static const char *const types[] = { "Slice", "Crop",         "Tile",   "ArgMax", "Reduction",
-                                         "Embed", "BatchReindex", "Filter", NULL };
-    struct ot_golden_tally t;
-
-    (void)state;
-    ot_golden_run(ot_cpu, "layers", types, NULL, &t);
-    assert_int_equal(t.failed, 0);
-    assert_int_equal(t.skipped, 0);
-    assert_true(t.passed >= 20);
-}
 
 /* ---- gradients ----------------------------------------------------------------------------- */
 
@@ -386,7 +372,6 @@ static void an_index_out_of_range_is_reported_with_position_and_value(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers_compute_what_caffe_computes),
         cmocka_unit_test(gradients_equal_their_differences),
         cmocka_unit_test(gradients_by_index_equal_their_differences),
         cmocka_unit_test(parameter_gradients_are_added_where_another_writer_was_first),
