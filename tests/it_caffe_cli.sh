@@ -106,6 +106,13 @@ ends "glog's flags are taken" 0 "" train --solver "$T/solver" -logtostderr=1 --m
 holds "and minloglevel 1 silences the log" test ! -s "$T/err"
 ends "no solver" 64 "one CONFIG is needed" train
 
+# ---- debug_info: display is 2, so iterations 0, 2, .. 8 of 10 ----
+ends "debug_info" 0 "    [Forward] Layer ip, top blob ip data: " train --solver "$T/solver" --set debug_info=true
+holds "has norms for each displayed iteration" test "$(grep -c 'All net params (data, diff): L1 norm = (' "$T/err")" = 5
+holds "and gradients, but none of the data" test \
+    "$(sed -n 's/.*\[Backward\] Layer \(.*\) diff: .*/\1/p' "$T/err" | head -3 | tr '\n' ';')" = \
+    "loss, bottom blob ip;ip, param blob 0;ip, param blob 1;"
+
 # ---- signals ----
 sed -e 's/max_iter: 10/max_iter: 10000000/' -e 's/display: 2/display: 0/' -e 's/test_interval: 5//' \
     -e 's/snapshot: 5//' "$T/solver" >"$T/long"

@@ -35,7 +35,8 @@ static int build_train_net(struct ot_job *j, struct ot_err *err)
                              .level = s->level,
                              .stage = s->stage,
                              .nstage = s->nstage,
-                             .seed = j->config->seed };
+                             .seed = j->config->seed,
+                             .no_fusion = j->param->debug_info };
 
     j->feeds = ot_feeds_new(j->config, s, err);
     if (!j->feeds)

@@ -50,6 +50,7 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
 
 /* report.c: what people and programs read */
 void ot_report_start(struct ot_job *j);
+bool ot_report_due(const struct ot_job *j, int64_t iter); /* is this iteration displayed? */
 void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms);
 void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r);
 int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,

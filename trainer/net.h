@@ -98,6 +98,9 @@ struct ot_net {
     size_t memory_bytes, scratch_bytes, unshared_bytes; /* unshared: without lifetimes */
     size_t param_bytes;
     bool planned, timing;
+    /* Called after node i's forward or backward, while what it wrote is still there; NULL: none. */
+    int (*watch)(struct ot_net *net, int i, bool backward, void *arg, struct ot_err *err);
+    void *watch_arg;
     bool dynamic; /* a layer's output depends on values: places are kept at their largest size */
     const struct ot_plan_before *before; /* while it is planned anew during forward */
     float *fold;                         /* owned: to add a sharer's gradient of another format */

@@ -225,6 +225,8 @@ int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
             (void)ot_dev_ok(dev, err);
             return ot_net_wrap(n, err);
         }
+        if (net->watch && net->watch(net, i, false, net->watch_arg, err) < 0)
+            return err->code;
     }
     for (int i = 0; i < net->nnode; i++)
         if (net->node[i].l.ops->check && net->node[i].l.ops->check(&net->node[i].l, err) < 0)
@@ -272,6 +274,8 @@ int ot_net_backward(struct ot_net *net, struct ot_err *err)
             (void)ot_dev_ok(dev, err);
             return ot_net_wrap(n, err);
         }
+        if (net->watch && n->backward && net->watch(net, i, true, net->watch_arg, err) < 0)
+            return err->code;
     }
     return fold_sharers(net, err);
 }

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "trainer/job_i.h"
 
+enum { MAX_OUTPUTS = 64, MAX_PRINTED = 100 };
+
 static void duration(char *buf, size_t n, double s)
 {
     long t = s > 0 ? (long)(s + 0.5) : 0;
@@ -39,8 +41,6 @@ void ot_report_start(struct ot_job *j)
     if (table.buf)
         ot_log_file_only(table.buf);
     ot_str_release(&table);
-    if (j->param->debug_info)
-        ot_log(OT_LOG_WARN, "train", "debug_info is not supported: it has no effect");
     if (j->solver->iter > 0) { /* what a killed run wrote of later iterations does not count */
         ot_metrics_begin(j->metrics, "resume", j->solver->iter);
         ot_metrics_end(j->metrics);
@@ -122,6 +122,37 @@ static void progress_line(struct ot_job *j, double lr, struct ot_str *s)
     j->wait_at_last = wait;
 }
 
+/* One line for each value of each output blob, as the last pass left it; the values of a large
+ * blob are counted but not printed. */
+static void train_outputs(struct ot_job *j, struct ot_str *s)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_blob *out[MAX_OUTPUTS];
+    int nout = ot_net_outputs(j->net, out, MAX_OUTPUTS);
+    size_t at = 0;
+
+    for (int k = 0; k < nout; k++) {
+        double w = (double)((const struct ot_net_blob *)(const void *)out[k])->loss_weight;
+        size_t n = ot_count(&out[k]->data.shape);
+        float v[MAX_PRINTED];
+
+        at += n;
+        if (n == 0 || n > MAX_PRINTED)
+            continue;
+        if (ot_net_read(j->net, out[k], v, &err) < 0) {
+            ot_log_err("train", &err);
+            return;
+        }
+        for (size_t i = 0; i < n; i++) {
+            ot_str_printf(s, "    Train net output #%zu: %s = %.6g", at - n + i, out[k]->name,
+                          (double)v[i]);
+            if (w != 0)
+                ot_str_printf(s, " (* %g = %.6g loss)", w, w * (double)v[i]);
+            ot_str_puts(s, "\n");
+        }
+    }
+}
+
 /* The lines that Caffe's log parsers look for. */
 static void caffe_lines(struct ot_job *j, double lr, double smoothed, double dt)
 {
@@ -131,10 +162,7 @@ static void caffe_lines(struct ot_job *j, double lr, double smoothed, double dt)
 
     ot_str_printf(&s, "Iteration %lld (%.4g iter/s, %.4gs/%.0f iters), loss = %.6g\n", it,
                   n / (dt > 0 ? dt : 1), dt, n, smoothed);
-    for (int k = 0; k < j->nloss; k++)
-        ot_str_printf(&s, "    Train net output #%d: %s = %.6g (* %g = %.6g loss)\n", k,
-                      j->loss[k]->b.name, j->loss_sum[k], (double)j->loss[k]->loss_weight,
-                      (double)j->loss[k]->loss_weight * j->loss_sum[k]);
+    train_outputs(j, &s);
     ot_str_printf(&s, "Iteration %lld, lr = %.6g\n", it, lr);
     if (s.buf)
         ot_log_file_only(s.buf);
@@ -153,16 +181,22 @@ static double smooth(struct ot_job *j, double loss)
     return sum / j->nrecent;
 }
 
-void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms)
+bool ot_report_due(const struct ot_job *j, int64_t iter)
 {
     int display = j->param->has_display ? j->param->display : 20;
+
+    return display && iter % display == 0;
+}
+
+void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms)
+{
     double smoothed = smooth(j, loss);
     struct ot_str s = { 0 };
 
     j->last_loss = loss;
     blend(reinjected ? &j->mined_loss : &j->fresh_loss, loss);
     iter_metrics(j, lr, loss, reinjected, ms);
-    if (!display || (j->solver->iter - 1) % display != 0)
+    if (!ot_report_due(j, j->solver->iter - 1))
         return;
     caffe_lines(j, lr, smoothed, ot_now_s() - j->last_s);
     progress_line(j, lr, &s);

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "trainer/debug.h"
 #include "trainer/job_i.h"
 #include "trainer/signals.h"
 
@@ -43,8 +44,27 @@ static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
     return 0;
 }
 
-static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
-                    struct ot_err *err)
+static int backward(struct ot_job *j, struct ot_str *debug, struct ot_err *err)
+{
+    if (ot_net_backward(j->net, err) < 0)
+        return err->code;
+    if (j->net->watch && ot_debug_norms(j->net, debug, err) < 0)
+        return err->code;
+    if (debug->buf)
+        ot_log_file_only(debug->buf);
+    return 0;
+}
+
+static void watch(struct ot_job *j, struct ot_str *debug)
+{
+    bool on = j->param->debug_info && ot_report_due(j, j->solver->iter);
+
+    j->net->watch = on ? ot_debug_layer : NULL;
+    j->net->watch_arg = debug;
+}
+
+static int pass_through(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
+                        struct ot_str *debug, struct ot_err *err)
 {
     const uint32_t *sample = NULL;
     int n = j->mine ? ot_mine_next(j->mine, pass, &sample) : 0;
@@ -60,7 +80,20 @@ static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *lo
         return err->code;
     if (ot_feeds_batch(j->feeds))
         j->images += ot_feeds_batch(j->feeds)->n;
-    return ot_net_backward(j->net, err);
+    return backward(j, debug, err);
+}
+
+static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
+                    struct ot_err *err)
+{
+    struct ot_str debug = { 0 };
+    int rc;
+
+    watch(j, &debug);
+    rc = pass_through(j, pass, reinjected, loss, &debug, err);
+    j->net->watch = NULL;
+    ot_str_release(&debug);
+    return rc;
 }
 
 static int one_iteration(struct ot_job *j, struct ot_err *err)
