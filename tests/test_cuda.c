@@ -382,10 +382,13 @@ static void add(size_t k, const struct ot_cuda_case *c, bool device)
                                     (void *)(uintptr_t)c };
 }
 
-int main(void)
+/* test_cuda ['softsign*']: a pattern of names */
+int main(int argc, char **argv)
 {
     size_t n = 0;
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     while (tests[n].name)
         n++;
     for (size_t i = 0; i < LISTS; i++)
