@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "proto/caffe.pb-c.h"
 #include "proto/upgrade.h"
+#include "proto/wire.h"
 #include "tests/check.h"
 #include "tests/fashion.h"
 #include "tests/netkit.h"
@@ -79,10 +80,75 @@ static void caffes_snapshot_loads_and_goes_on(void **state)
     ot_run_close(&r);
 }
 
+static Caffe__SolverState *state_of(const char *path)
+{
+    struct ot_err err = OT_ERR_INIT;
+    ProtobufCMessage *m = ot_wire_read_message(&caffe__solver_state__descriptor, path,
+                                               OT_WIRE_BYTES, &err);
+
+    assert_ok(m ? 0 : err.code, &err);
+    return (Caffe__SolverState *)(void *)m;
+}
+
+/* Blobs of the same shapes in the same order, and values within 1e-5 of the largest of the blob. */
+static void same_history(const Caffe__BlobProto *got, const Caffe__BlobProto *want)
+{
+    double largest = 0, worst = 0;
+
+    assert_int_equal(got->shape->n_dim, want->shape->n_dim);
+    for (size_t i = 0; i < want->shape->n_dim; i++)
+        assert_int_equal(got->shape->dim[i], want->shape->dim[i]);
+    assert_int_equal(got->n_data, want->n_data);
+    for (size_t i = 0; i < want->n_data; i++) {
+        largest = fmax(largest, fabs((double)want->data[i]));
+        worst = fmax(worst, fabs((double)got->data[i] - (double)want->data[i]));
+    }
+    assert_true(worst <= 1e-5 * largest);
+}
+
+/* BatchNorm's three blobs, which no solver moves, have histories too. */
+static void the_state_after_30_iterations_is_caffes(void **state)
+{
+    static const char dir[] = "golden/tiny-solvers/bn_SGD";
+    struct ot_err err = OT_ERR_INIT;
+    Caffe__SolverState *got, *want;
+    char base[900], path[1100], prefix[400], written[1200];
+    struct ot_run r;
+
+    (void)state;
+    if (!ot_shared(dir))
+        skip_because("no ../shared/golden");
+    (void)snprintf(base, sizeof base, "%s", ot_shared(dir));
+    (void)snprintf(path, sizeof path, "%s/solver.prototxt", base);
+    ot_run_open(&r, path, NULL, 0, false, (struct ot_net_conf){ 0 });
+    (void)snprintf(path, sizeof path, "%s/init.caffemodel", base);
+    assert_ok(ot_weights_load(r.net, path, &err), &err);
+    for (int i = 0; i < 30; i++) {
+        ot_net_zero_grads(r.net);
+        (void)ot_run_pass(&r, i, NULL);
+        ot_run_update(&r, ot_solver_lr(r.solver));
+    }
+    (void)snprintf(prefix, sizeof prefix, "%s/s", ot_tmpdir());
+    assert_ok(ot_snapshot_write(r.solver, r.feeds, NULL, prefix, written, sizeof written, &err),
+              &err);
+    (void)snprintf(path, sizeof path, "%s/s_iter_30.solverstate", base);
+    got = state_of(written);
+    want = state_of(path);
+    assert_int_equal(got->iter, want->iter);
+    assert_int_equal(got->current_step, want->current_step);
+    assert_int_equal(got->n_history, want->n_history);
+    for (size_t k = 0; k < want->n_history; k++)
+        same_history(got->history[k], want->history[k]);
+    ot_wire_free_message(&got->base);
+    ot_wire_free_message(&want->base);
+    ot_run_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(caffes_snapshot_loads_and_goes_on),
+        cmocka_unit_test(the_state_after_30_iterations_is_caffes),
     };
 
     ot_log_set_level(OT_LOG_ERROR);
