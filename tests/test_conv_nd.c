@@ -23,8 +23,6 @@ static struct ot_mini *open_one(const char *text, struct ot_shape in)
     return m;
 }
 
-/* ---- Caffe --------------------------------------------------------------------------------- */
-
 /* ---- gradients ----------------------------------------------------------------------------- */
 
 static void gradients_equal_their_differences(void **state)

@@ -62,8 +62,6 @@ static void set_cont(struct ot_mini *m, const float *v)
     memcpy(m->in[1].v, v, m->in[1].n * sizeof *v);
 }
 
-/* ---- Caffe's values ------------------------------------------------------------------------ */
-
 /* ---- gradients ------------------------------------------------------------------------------ */
 
 static void gradients_run_through_time(void **state)

@@ -47,8 +47,6 @@ static void give(struct ot_mini_array *a, const float *v)
             assert_near((a).v[i_], want_[i_], 0);                \
     } while (0)
 
-/* ---- Caffe --------------------------------------------------------------------------------- */
-
 /* ---- gradients ----------------------------------------------------------------------------- */
 
 static void gradients_equal_their_differences(void **state)
