@@ -12,8 +12,6 @@
 #include "base/rng.h"
 #include "layers/layer.h"
 
-enum { PARALLEL = 1 << 14 }; /* values worth more than one thread; each depends on i alone */
-
 struct fill {
     const Caffe__FillerParameter *f;
     const struct ot_shape *shape;
@@ -28,14 +26,12 @@ static float unit(const struct fill *c, size_t i)
 
 static void fill_uniform(const struct fill *c, float lo, float hi, float *out)
 {
-#pragma omp parallel for if (c->n > PARALLEL)
     for (size_t i = 0; i < c->n; i++)
         out[i] = lo + (hi - lo) * unit(c, i);
 }
 
 static void fill_gaussian(const struct fill *c, double mean, double std, float *out)
 {
-#pragma omp parallel for if (c->n > PARALLEL)
     for (size_t i = 0; i < c->n; i++)
         out[i] = (float)(mean + std * ot_rng_normal(c->seed, OT_RNG_FILL, c->stream, i));
 }
