@@ -183,7 +183,7 @@ static inline bool ot_want_param(const struct ot_layer *l, int i)
 float ot_layer_common_beta(struct ot_layer *l);
 
 /* The list is layers.def.  ot_layer_find returns NULL for an unknown type; ot_layer_near gives
- * the nearest known names, comma separated, into buf. */
+ * the known names that a slip of the hand may have meant, comma separated, into buf. */
 const struct ot_layer_ops *ot_layer_find(const char *type);
 const struct ot_layer_ops *ot_layer_at(int i); /* NULL past the end */
 char *ot_layer_near(const char *type, char *buf, size_t n);

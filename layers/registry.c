@@ -32,7 +32,7 @@ const struct ot_layer_ops *ot_layer_find(const char *type)
 
 char *ot_layer_near(const char *type, char *buf, size_t n)
 {
-    int best = 1 << 20;
+    int best = 1 << 20, slip = 1 + (int)strlen(type) / 4; /* further is another word */
     size_t len = 0;
 
     buf[0] = '\0';
@@ -41,8 +41,8 @@ char *ot_layer_near(const char *type, char *buf, size_t n)
 
         best = d < best ? d : best;
     }
-    for (int i = 0; i < N_TYPES && len < n; i++)
-        if (ot_edit_distance(type, types[i]->type) <= best + 1)
+    for (int i = 0; i < N_TYPES && best <= slip && len < n; i++)
+        if (ot_edit_distance(type, types[i]->type) == best)
             len += (size_t)snprintf(buf + len, n - len, "%s\"%s\"", len ? ", " : "",
                                     types[i]->type);
     return buf;

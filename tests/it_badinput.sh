@@ -79,7 +79,7 @@ layer "an unknown layer type lists near names" 78 \
     "$P:3:19: layer 'p': unknown layer type \"Poling\"; near it: \"Pooling\"" \
     "layer { name: 'p' type: 'Poling' bottom: 'data' top: 'p' }"
 layer "an unknown layer type is named before any other mistake of the net" 78 \
-    "$P:4:19: layer 'q': unknown layer type \"Python\"; near it: " \
+    "$P:4:19: layer 'q': unknown layer type \"Python\"" \
     "layer { name: 'p' type: 'ReLU' bottom: 'nowhere' top: 'p' }
 layer { name: 'q' type: 'Python' bottom: 'p' top: 'q' }"
 layer "a layer without a type" 78 "$P:3:1: layer 'p': the type is missing" \

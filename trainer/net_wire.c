@@ -251,13 +251,14 @@ static int check_type(const struct ot_net *net, const Caffe__LayerParameter *p, 
 
     if (p->type && ot_layer_find(p->type))
         return 0;
+    (void)ot_layer_near(p->type ? p->type : "", near, sizeof near);
     if (!p->type || !p->type[0])
         (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, NULL), OT_ECONFIG,
                          "the type is missing");
     else
         (void)ot_fail_at(err, ot_doc_loc(net->conf.doc, p, "type"), OT_ECONFIG,
-                         "unknown layer type \"%s\"; near it: %s", p->type,
-                         ot_layer_near(p->type, near, sizeof near));
+                         "unknown layer type \"%s\"%s%s", p->type, near[0] ? "; near it: " : "",
+                         near);
     return ot_err_wrap(err, "layer '%s'", p->name ? p->name : "");
 }
 
