@@ -109,7 +109,7 @@ result $? "the pool is whole"
 result $? "and has hard examples"
 [ "$(sql "$T/a/pool.db" "SELECT status FROM run")" = ok ]
 result $? "the run's row says ok"
-holds "Caffe's log lines are in the log" grep -q "Train net output #0: loss = .*loss)" "$T/a/train.log"
+holds "Caffe's log lines are in the log" grep -q "Train net output #[0-9]*: loss = .*loss)" "$T/a/train.log"
 ends "--test of the weights gives the same numbers" 0 "" --test --weights "$T/a/a_iter_60.caffemodel" "$T/a.conf"
 [ "$(awk '{ printf "%s %.3f ", $1, $3 }' "$T/a/results.txt")" = "$(awk '{ printf "%s %.3f ", $1, $3 }' "$T/out")" ]
 result $? "as the run itself"
