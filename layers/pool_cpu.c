@@ -207,16 +207,18 @@ LANES void ave_back_lanes(const struct ot_pool_geom *g, const struct ot_window *
         }
 }
 
-/* All lanes of one output, 16, 8 or 1 at a time. */
+/* Lanes of one output, 16, 8 or 1 at a time, the first of them `from`; `to`: where the output's
+ * lanes begin in y and at. */
 LANES void forward_at(const struct pool *p, const struct ot_window *v, const float *x, uint16_t *at,
-                      float *y, size_t from, int lanes)
+                      float *y, size_t to, int lanes, size_t from)
 {
+    to += from;
     if (p->g.kind == OT_POOL_MAX && lanes == 16)
-        max_16(&p->g, v, p->inner, x + from, at ? at + from : NULL, y + from);
+        max_16(&p->g, v, p->inner, x + from, at ? at + to : NULL, y + to);
     else if (p->g.kind == OT_POOL_MAX)
-        max_lanes(&p->g, v, p->inner, lanes, x + from, at ? at + from : NULL, y + from);
+        max_lanes(&p->g, v, p->inner, lanes, x + from, at ? at + to : NULL, y + to);
     else
-        ave_lanes(&p->g, v, p->inner, lanes, x + from, y + from);
+        ave_lanes(&p->g, v, p->inner, lanes, x + from, y + to);
 }
 
 LANES void backward_at(const struct pool *p, const struct ot_window *v, const uint16_t *at,
@@ -224,10 +226,50 @@ LANES void backward_at(const struct pool *p, const struct ot_window *v, const ui
 {
     if (p->g.kind == OT_POOL_MAX && lanes == 16)
         max_back_16(&p->g, v, p->inner, at + from, dy + from, dx + from);
+    else if (p->g.kind == OT_POOL_MAX && lanes == 1) /* of the window only that place */
+        dx[((size_t)(v->hs + at[from] / p->g.kw) * (size_t)p->g.w +
+            (size_t)(v->ws + at[from] % p->g.kw)) *
+               p->inner +
+           from] += dy[from];
     else if (p->g.kind == OT_POOL_MAX)
         max_back_lanes(&p->g, v, p->inner, lanes, at + from, dy + from, dx + from);
     else
         ave_back_lanes(&p->g, v, p->inner, lanes, dy + from, dx + from);
+}
+
+/* Outputs from ow on, in plain order at stride 1, whose windows lie side by side and are not cut
+ * off at the sides: one output's lanes might as well be they. */
+static int run_of(const struct pool *p, int ow)
+{
+    const struct ot_pool_geom *g = &p->g;
+    int whole = g->w - (ow - g->pw) - g->kw + 1, rest = g->ow - ow;
+    int n = whole < rest ? whole : rest;
+
+    if (p->inner != 1 || g->sw != 1 || ow < g->pw)
+        return 1;
+    return n >= 16 ? 16 : n >= 8 ? 8 : 1;
+}
+
+static void forward_row(const struct pool *p, int oh, const float *x, uint16_t *at, float *y)
+{
+    const struct ot_pool_geom *g = &p->g;
+
+    for (int ow = 0, run; ow < g->ow; ow += run) {
+        struct ot_window v = ot_pool_window(g, oh, ow);
+        size_t to = (size_t)ow * p->inner, i = 0;
+
+        run = run_of(p, ow);
+        if (run == 16)
+            forward_at(p, &v, x, at, y, to, 16, 0);
+        else if (run == 8)
+            forward_at(p, &v, x, at, y, to, 8, 0);
+        for (; run == 1 && i + 16 <= p->inner; i += 16)
+            forward_at(p, &v, x, at, y, to, 16, i);
+        for (; run == 1 && i + 8 <= p->inner; i += 8)
+            forward_at(p, &v, x, at, y, to, 8, i);
+        for (; run == 1 && i < p->inner; i++)
+            forward_at(p, &v, x, at, y, to, 1, i);
+    }
 }
 
 void ot_cpu_pool_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, void *scratch,
@@ -243,19 +285,11 @@ void ot_cpu_pool_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, v
 #pragma omp parallel for collapse(2) \
     schedule(static) if (p->outer * row * (size_t)g->oh > OT_CPU_GRAIN / 4)
     for (size_t o = 0; o < p->outer; o++)
-        for (int oh = 0; oh < g->oh; oh++)
-            for (int ow = 0; ow < g->ow; ow++) {
-                struct ot_window v = ot_pool_window(g, oh, ow);
-                size_t to = (o * (size_t)g->oh + (size_t)oh) * row + (size_t)ow * p->inner, i = 0;
-                uint16_t *at = ws ? (uint16_t *)ws + to : NULL;
+        for (int oh = 0; oh < g->oh; oh++) {
+            size_t to = (o * (size_t)g->oh + (size_t)oh) * row;
 
-                for (; i + 16 <= p->inner; i += 16)
-                    forward_at(p, &v, x + o * in, at, y + to, i, 16);
-                for (; i + 8 <= p->inner; i += 8)
-                    forward_at(p, &v, x + o * in, at, y + to, i, 8);
-                for (; i < p->inner; i++)
-                    forward_at(p, &v, x + o * in, at, y + to, i, 1);
-            }
+            forward_row(p, oh, x + o * in, ws ? (uint16_t *)ws + to : NULL, y + to);
+        }
 }
 
 void ot_cpu_pool_bwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *y,

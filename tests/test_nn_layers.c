@@ -159,6 +159,28 @@ static void a_layer_gives_the_same_in_channel_blocks(void **state)
         same_in_blocks(texts[i], ot_shape4(3, 20, 7, 6));
 }
 
+/* At stride 1 plain order takes 16 or 8 neighbours at a time where their windows are whole. */
+static void pooling_of_neighbours_is_that_of_each(void **state)
+{
+    static const char *const param[] = {
+        "kernel_size: 3 stride: 1 pad: 1", "kernel_size: 3 stride: 1",
+        "kernel_h: 2 kernel_w: 5 stride_h: 2 stride_w: 1 pad_h: 0 pad_w: 2",
+        "pool: AVE kernel_size: 3 stride: 1 pad: 1",
+        "pool: AVE kernel_h: 5 kernel_w: 2 pad_h: 1 pad_w: 1"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof param / sizeof param[0]; i++)
+        for (int w = 5; w < 40; w += 3) {
+            char text[200];
+
+            (void)snprintf(text, sizeof text,
+                           "layer { type: 'Pooling' bottom: 'a' top: 'b' pooling_param { %s } }",
+                           param[i]);
+            same_in_blocks(text, ot_shape4(2, 20, 6, w));
+        }
+}
+
 static void ceil_mode_false_rounds_the_output_size_down(void **state)
 {
     struct ot_mini *up = open_one("layer { type: 'Pooling' bottom: 'a' top: 'b' pooling_param { "
@@ -257,6 +279,7 @@ int main(void)
         cmocka_unit_test(gradients_of_linear_layers_equal_their_differences),
         cmocka_unit_test(gradients_of_curved_layers_equal_their_differences),
         cmocka_unit_test(a_layer_gives_the_same_in_channel_blocks),
+        cmocka_unit_test(pooling_of_neighbours_is_that_of_each),
         cmocka_unit_test(ceil_mode_false_rounds_the_output_size_down),
         cmocka_unit_test(nan_in_max_pooling_stays_inside_the_image),
         cmocka_unit_test(an_empty_batch_gives_parameter_gradients_of_zero),
