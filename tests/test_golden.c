@@ -46,14 +46,22 @@ static char root[PATH], programs[PATH];
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-/* Who reads the region layers' sets and the databases. */
+/* Who reads the region layers' sets and the databases: by these names, since they have no net that
+ * would say what they are. */
 static const struct {
-    const char *prefix, *program;
+    const char *below_root, *program;
 } readers[] = {
-    { "anchor_target", "test_targets" }, { "proposal_target", "test_targets" },
-    { "anchors", "test_regions" },       { "bbox_transform", "test_regions" },
-    { "nms", "test_regions" },           { "proposal_", "test_regions" },
-    { "smooth_l1_", "test_losses" },     { "voc_eval", "test_voc_eval" },
+    { "frcnn/anchor_target", "test_targets" },
+    { "frcnn/anchors", "test_regions" },
+    { "frcnn/bbox_transform", "test_regions" },
+    { "frcnn/nms", "test_regions" },
+    { "frcnn/proposal_target", "test_targets" },
+    { "frcnn/proposal_test", "test_regions" },
+    { "frcnn/proposal_train", "test_regions" },
+    { "frcnn/smooth_l1_noweights", "test_losses" },
+    { "frcnn/smooth_l1_sigma1_rcnn", "test_losses" },
+    { "frcnn/smooth_l1_sigma3_rpn", "test_losses" },
+    { "frcnn/voc_eval", "test_voc_eval" },
     { "lmdb-tiny", "test_db" },
 };
 
@@ -123,7 +131,7 @@ static void run_program(struct one *c)
 
     if (!c->program) {
         c->end = SKIPPED;
-        skip_because("nothing here reads this set");
+        skip_because("no test reads a set of that name");
     }
     (void)snprintf(command, sizeof command, "OT_GOLDEN='%s' '%s/%s' >/dev/null 2>&1", root,
                    programs, c->program);
@@ -199,7 +207,7 @@ static void add_read_by_program(const char *dir)
     struct one *c = add(dir, PROGRAM);
 
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++)
-        if (!c->program && !strncmp(last_name(dir), readers[i].prefix, strlen(readers[i].prefix)))
+        if (!strcmp(dir + strlen(root) + 1, readers[i].below_root))
             c->program = readers[i].program;
 }
 
