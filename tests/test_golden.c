@@ -207,7 +207,7 @@ static void add_read_by_program(const char *dir)
     struct one *c = add(dir, PROGRAM);
 
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++)
-        if (!strcmp(dir + strlen(root) + 1, readers[i].below_root))
+        if (strlen(dir) > strlen(root) && !strcmp(dir + strlen(root) + 1, readers[i].below_root))
             c->program = readers[i].program;
 }
 
