@@ -263,6 +263,7 @@ struct sum {
     enum ot_channel_term term;
     const float *a, *b;
     size_t width, cuts; /* channels side by side of one piece, pieces of a block */
+    size_t elems;
 };
 
 /* Adds part `part` of the rows of group k of channels. */
@@ -296,11 +297,6 @@ static void put_sums(const struct sum *u, size_t k, double part[PARTS][COLS], fl
     }
 }
 
-static inline bool many(const struct ot_channels *g)
-{
-    return g->outer * g->c * g->inner > OT_CPU_GRAIN;
-}
-
 void ot_cpu_channel_sum(struct ot_dev *dev, const struct ot_channels *g, enum ot_channel_term term,
                         const float *a, const float *b, float beta, float *y)
 {
@@ -308,16 +304,17 @@ void ot_cpu_channel_sum(struct ot_dev *dev, const struct ot_channels *g, enum ot
     size_t groups;
 
     (void)dev;
+    u.elems = g->outer * g->c * g->inner;
     u.width = smaller(u.g.block, COLS);
     u.cuts = (u.g.block + u.width - 1) / u.width;
     groups = ot_channel_blocks(&u.g) * u.cuts;
-#pragma omp parallel for if (many(g) && groups >= PARTS) schedule(static)
+#pragma omp parallel for if (u.elems > OT_CPU_GRAIN && groups >= PARTS) schedule(static)
     for (size_t k = 0; k < groups; k++) {
         double part[PARTS][COLS] = { { 0 } };
 
         if (k / u.cuts * u.g.block + k % u.cuts * u.width >= g->c)
             continue; /* padding */
-#pragma omp parallel for if (many(g) && groups < PARTS) schedule(static)
+#pragma omp parallel for if (u.elems > OT_CPU_GRAIN && groups < PARTS) schedule(static)
         for (size_t p = 0; p < PARTS; p++)
             sum_part(&u, k, p, part[p]);
         put_sums(&u, k, part, beta, y);
