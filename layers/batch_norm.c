@@ -54,9 +54,9 @@ static int batch_norm_setup(struct ot_layer *l, struct ot_err *err)
                              "moving_average_fraction: must be in [0, 1], got %g",
                              (double)s->fraction);
     s->g.c = (size_t)c.dim[0];
-    if (ot_layer_param(l, &c, NULL, err) || ot_layer_param(l, &c, NULL, err) ||
-        ot_layer_param(l, &one, NULL, err))
-        return err->code;
+    for (int i = 0; i < 3; i++) /* means, variances, their divisor */
+        if (ot_layer_param(l, i < 2 ? &c : &one, NULL, err))
+            return err->code;
     return fix_params(l, err);
 }
 
