@@ -48,6 +48,9 @@ static int concat_reshape(struct ot_layer *l, struct ot_err *err)
                            "inputs must agree on every axis but %d: \"%s\" is %s, \"%s\" is %s",
                            s->axis, l->in[0]->name, ot_shape_str(&l->in[0]->data.shape, a),
                            l->in[i]->name, ot_shape_str(&l->in[i]->data.shape, b));
+        if (along > OT_MAX_AXIS - y.dim[s->axis])
+            return ot_fail(err, OT_ESHAPE, "the inputs must sum to at most %d along axis %d",
+                           OT_MAX_AXIS, s->axis);
         y.dim[s->axis] += along;
     }
     l->out[0]->data.shape = y;

@@ -55,7 +55,8 @@ static inline size_t ot_count(const struct ot_shape *s)
 }
 
 /* As many values as Caffe counts, in an int, and no axis so long that what layers add to it
- * (padding, a kernel) would leave an int.  The net refuses other blobs. */
+ * (padding, a kernel) would leave an int.  An empty axis counts as one, so that the product of any
+ * axes is an int as well.  The net refuses other blobs. */
 enum { OT_MAX_AXIS = 1 << 30 };
 
 static inline bool ot_shape_fits(const struct ot_shape *s)
@@ -65,7 +66,7 @@ static inline bool ot_shape_fits(const struct ot_shape *s)
 
     for (int i = 0; i < s->nd; i++) {
         fits = fits && s->dim[i] >= 0 && s->dim[i] <= OT_MAX_AXIS;
-        n *= s->dim[i];
+        n *= s->dim[i] ? s->dim[i] : 1;
     }
     return fits && n <= INT32_MAX;
 }

@@ -19,7 +19,8 @@ static int tile_reshape(struct ot_layer *l, struct ot_err *err)
     if (!p || !p->has_tiles)
         return ot_layer_fail(l, err, p ? (const void *)p : l->conf, NULL, OT_ECONFIG,
                              "tile_param: tiles is missing");
-    if (p->tiles < 1 || (double)p->tiles * (double)ot_count(x) > INT32_MAX)
+    if (p->tiles < 1 || (double)p->tiles * x->dim[axis] > OT_MAX_AXIS ||
+        (double)p->tiles * (double)ot_count(x) > INT32_MAX)
         return ot_layer_fail(l, err, p, "tiles", OT_ECONFIG,
                              "tiles: must be >= 1 and the result of %s at most %d values, got %d",
                              ot_shape_str(x, text), INT32_MAX, p->tiles);
