@@ -104,13 +104,14 @@ $(foreach p,$(PROTO),$(GEN)/proto/$p.pb-c.c $(GEN)/proto/$p.pb-c.h) &: $(PROTO:%
 	@mkdir -p $(GEN)
 	$(Q)protoc-c --c_out=$(GEN) $^
 
-# mining/schema.sql as a C string
-$(GEN)/mining/schema_sql.h: mining/schema.sql
+# mining/*.sql as C strings
+SQL_H := $(patsubst %.sql,$(GEN)/%_sql.h,$(wildcard mining/*.sql))
+$(SQL_H): $(GEN)/%_sql.h: %.sql
 	@mkdir -p $(@D)
 	$(Q)sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 
 # ---- compile and link --------------------------------------------------------------------------
-$(B)/%.o: %.c Makefile | $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
+$(B)/%.o: %.c Makefile | $(GEN)/proto/caffe.pb-c.h $(SQL_H)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CC    $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -309,7 +310,7 @@ bench: $(PROGS) $(BENCHES)
 NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/gemm.c cuda/ip.c) \
            $(if $(filter 1,$(HDF5)),,data/hdf5.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
-lint: $(GEN)/proto/caffe.pb-c.h $(GEN)/mining/schema_sql.h
+lint: $(GEN)/proto/caffe.pb-c.h $(SQL_H)
 	$(Q)./tools/install-deps --lint
 	$(Q)tools/lint/layers.sh
 	$(Q)tools/lint/headers.sh $(GEN)

@@ -20,6 +20,11 @@
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 static const char schema[] =
 #include "mining/schema_sql.h"
+#include "mining/views_sql.h"
+    ;
+static const char v1_to_v2[] =
+#include "mining/migrate_1_2_sql.h"
+#include "mining/views_sql.h"
     ;
 
 int ot_sql_fail(sqlite3 *db, struct ot_err *err, const char *doing)
@@ -173,7 +178,7 @@ static int pragmas(sqlite3 *db, struct ot_err *err)
 
 int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err *err)
 {
-    static const char *const ladder[] = { NULL }; /* ladder[v - 1]: SQL from version v to v + 1 */
+    static const char *const ladder[] = { v1_to_v2 }; /* ladder[v - 1]: from version v to v + 1 */
     int64_t version, app;
 
     if (ot_sql(db, err, "PRAGMA mmap_size=0") < 0)

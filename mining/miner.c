@@ -247,6 +247,7 @@ static void after_look(struct ot_miner *m, int32_t i, int64_t iter, const struct
             released(m, i, iter);
         break;
     case OT_EXCLUDED:
+    case OT_CONTROL:
         break;
     }
 }
@@ -313,6 +314,7 @@ static int admit(struct ot_miner *m, int64_t iter, const struct ot_look *k,
                         .kind = k->kind,
                         .slot = k->slot,
                         .label = k->label,
+                        .label_given = k->label,
                         .weight = 1,
                         .loss_ema = k->loss,
                         .loss_max = k->loss,
@@ -415,6 +417,14 @@ int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected, const st
     return 0;
 }
 
+int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *err)
+{
+    (void)m;
+    (void)row;
+    (void)err;
+    return 0;
+}
+
 /* ---- questions ------------------------------------------------------------------------------- */
 
 float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot)
@@ -464,7 +474,10 @@ struct ot_miner_counts ot_miner_counts(const struct ot_miner *m)
                                      .quarantined_total = m->quarantined_total,
                                      .released_total = m->released_total,
                                      .waiting_samples = m->n_waiting,
-                                     .admit_threshold = threshold_now(m) };
+                                     .admit_threshold = threshold_now(m),
+                                     .share = m->conf.max_share,
+                                     .excluded = m->n_state[OT_EXCLUDED],
+                                     .control = m->n_state[OT_CONTROL] };
 }
 
 void ot_miner_each(const struct ot_miner *m, void (*visit)(void *ctx, const struct ot_row *row),

@@ -30,10 +30,16 @@ enum ot_state {
     OT_COOLING = 1, /* re-injected lately, rests */
     OT_LEARNED = 2,
     OT_QUARANTINED = 3, /* still confidently contradicted after the allowed re-injections */
-    OT_EXCLUDED = 4     /* by a person */
+    OT_EXCLUDED = 4,    /* by a person */
+    /* 5 is the file's: evicted after re-injection */
+    OT_CONTROL = 6 /* would wait, but its sample is of the control group: never re-injected */
 };
 
 enum ot_admit { OT_ADMIT_QUANTILE, OT_ADMIT_THRESHOLD, OT_ADMIT_TOPK };
+
+enum ot_priority { OT_PRIORITY_UNIFORM, OT_PRIORITY_LOSS };
+
+enum ot_importance { OT_IMPORTANCE_NONE, OT_IMPORTANCE_RANK, OT_IMPORTANCE_PER };
 
 struct ot_miner_conf { /* after MiningParameter, with every default filled in */
     bool naive;        /* policy NAIVE: no quarantine, no share limit, no cooling */
@@ -60,6 +66,17 @@ struct ot_miner_conf { /* after MiningParameter, with every default filled in */
     uint64_t seed;
     int n_classes;
     uint32_t n_samples; /* records of the data set */
+
+    enum ot_priority priority; /* of the draw among the waiting samples */
+    enum ot_importance importance;
+    float importance_beta; /* at start_iter; 1 at end_iter */
+    bool auto_share;       /* max_share is lowered by the measured noise */
+    bool scope_all;        /* quarantine whatever passes, not only pool rows */
+    int scope_looks;
+    float scope_margin;
+    float control;     /* share of the samples in the control group */
+    float thermometer; /* share of the instances with a planted wrong label */
+    int first_class;   /* least label a planted one may have: 1 where 0 is the background */
 };
 
 /* One per-instance loss, with all that identifies it. */
@@ -89,6 +106,8 @@ struct ot_row {
     int32_t n_seen, n_reinj, n_contra, n_forget;
     float weight;
     int64_t first_iter, last_iter, cool_until;
+    int32_t label_given;   /* as the data set has it; `label` may be planted or a person's */
+    bool planted, control; /* of the thermometer; of the control group */
 };
 
 enum ot_event_kind {
@@ -99,7 +118,8 @@ enum ot_event_kind {
     OT_EV_QUARANTINE,
     OT_EV_RELEASE,
     OT_EV_EXCLUDE,
-    OT_EV_RESTORE
+    OT_EV_RESTORE,
+    OT_EV_RELABEL
 };
 
 /* Where changes go.  Any pointer may be NULL.  Called from the miner's thread; must not wait. */
@@ -118,8 +138,43 @@ struct ot_miner_counts {
     int64_t rows, waiting, cooling, learned, quarantined; /* now */
     int64_t admitted, evicted, reinjected, reinj_batches; /* so far */
     int64_t learned_total, quarantined_total, released_total;
-    int waiting_samples;   /* samples with waiting rows: the pool's fill against conf.batch */
-    float admit_threshold; /* as of now; NaN before there is one */
+    int waiting_samples;       /* samples with waiting rows: the pool's fill against conf.batch */
+    float admit_threshold;     /* as of now; NaN before there is one */
+    float share;               /* limit of re-injected iterations, as of now */
+    int64_t excluded, control; /* rows, now */
+};
+
+/* What a person says of an instance (table verdict, label overlay). */
+enum ot_verdict_kind {
+    OT_VERDICT_MISLABELLED, /* the label is wrong: no weight, out of the pool */
+    OT_VERDICT_HARD,        /* the label is right: never quarantined */
+    OT_VERDICT_IGNORE,      /* nothing can be learned from it: no weight, out of the pool */
+    OT_VERDICT_RELABEL /* `label` is right: trained on with that one, its history begins anew */
+};
+
+struct ot_verdict {
+    uint32_t sample;
+    uint8_t kind; /* enum ot_kind */
+    uint8_t what; /* enum ot_verdict_kind */
+    int32_t slot, label;
+};
+
+/* Loss of the control group beside that of the others, all that were ever admitted and not
+ * quarantined or excluded, by their last fresh loss after admission; 95 % interval (Welch). */
+struct ot_mining_effect {
+    int32_t label; /* -1: all classes */
+    int64_t n_treated, n_control;
+    double loss_treated, loss_control;
+    double diff, lo, hi; /* control - treated: what mining took off the loss; NaN below 2 + 2 */
+};
+
+/* Planted wrong labels: how much of what is wrong tonight's quarantine finds. */
+struct ot_thermometer {
+    int64_t planted, tested;             /* seen at all; seen often enough to be quarantined */
+    int64_t quarantined;                 /* of those tested */
+    double recall, recall_lo, recall_hi; /* Wilson's 95 % interval; NaN when none was tested */
+    double noise;                        /* estimated share of wrong labels, an upper bound */
+    double precision;                    /* of the quarantine, from these two; NaN: no estimate */
 };
 
 struct ot_miner;
@@ -145,6 +200,33 @@ int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *ro
 float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot);
 /* Quarantined background boxes of a sample (they weigh quarantine_weight); returns how many. */
 int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float (*box)[4], int max);
+
+/* Label to train on: a person's, a planted one, or the given one.  A pure function of the verdicts
+ * and the seed; background RoIs keep theirs. */
+int32_t ot_miner_label(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot,
+                       int32_t given);
+/* Importance weight of a sample of the current re-injection; 1 otherwise. */
+float ot_miner_importance(const struct ot_miner *m, uint32_t sample);
+
+/* The verdicts that hold from `iter` on: the complete set, in any order, one per instance.  What
+ * was there before and is not any more is taken back. */
+int ot_miner_judge(struct ot_miner *m, int64_t iter, const struct ot_verdict *v, size_t n,
+                   struct ot_err *err);
+
+/* The losses of the sentinel set (always the same n samples, in the same order).  When their mean
+ * has risen by more than two standard errors over the least so far while mining is on, max_share
+ * is halved.  *share: what it is now. */
+int ot_miner_sentinel(struct ot_miner *m, int64_t iter, const float *loss, size_t n, float *share,
+                      struct ot_err *err);
+
+/* Rows of an earlier night (of other weights), before the first observe(): waiting and cooling
+ * ones rest until a hard look wakes them, quarantined ones have to be contradicted again within
+ * two looks, excluded ones follow the verdicts. */
+int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *err);
+
+/* Effect by class, labels ascending, then all (-1); returns how many (<= max). */
+int ot_miner_effects(const struct ot_miner *m, struct ot_mining_effect *e, int max);
+struct ot_thermometer ot_miner_thermometer(const struct ot_miner *m);
 
 struct ot_miner_counts ot_miner_counts(const struct ot_miner *m);
 

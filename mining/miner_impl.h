@@ -92,7 +92,7 @@ struct ot_miner {
     uint32_t *waiting; /* samples with waiting rows */
     size_t waiting_cap;
     int n_waiting;
-    int n_rows, n_state[5];
+    int n_rows, n_state[7];
     uint64_t next_id, stamp;
 
     struct ot_window window;

@@ -401,6 +401,46 @@ int ot_pool_reset(struct ot_pool *p, const struct ot_miner *m, int64_t iter, str
     return rc;
 }
 
+void ot_pool_effects(struct ot_pool *p, int64_t iter, const struct ot_mining_effect *e, int n,
+                     const struct ot_thermometer *t)
+{
+    (void)p;
+    (void)iter;
+    (void)e;
+    (void)n;
+    (void)t;
+}
+
+void ot_pool_sentinel(struct ot_pool *p, int64_t iter, int64_t n, double mean, double sd,
+                      double share)
+{
+    (void)p;
+    (void)iter;
+    (void)n;
+    (void)mean;
+    (void)sd;
+    (void)share;
+}
+
+bool ot_pool_verdicts(struct ot_pool *p, struct ot_verdict **v, size_t *n)
+{
+    (void)p;
+    *v = NULL;
+    *n = 0;
+    return false;
+}
+
+int ot_pool_each(struct ot_pool *p,
+                 int (*visit)(void *ctx, const struct ot_row *row, struct ot_err *err), void *ctx,
+                 struct ot_err *err)
+{
+    (void)p;
+    (void)visit;
+    (void)ctx;
+    (void)err;
+    return 0;
+}
+
 int ot_pool_close(struct ot_pool *p, const char *status, int exit_code, int64_t iter_end,
                   double loss_end, const char *metric_name, double metric_end, struct ot_err *err)
 {

@@ -18,6 +18,7 @@
 #ifndef OT_MINING_POOL_H
 #define OT_MINING_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,9 +41,15 @@ struct ot_pool_conf {
     float flush_s;
     int flush_rows;
     int64_t parent_run; /* run that is resumed, 0: none */
-    /* key of sample `index`, thread-safe, into buf */
+    /* key of sample `index`, thread-safe, into buf; and the sample of a key, -1: none */
     char *(*key)(void *ctx, uint32_t index, char *buf, size_t n);
+    int64_t (*find)(void *ctx, const char *key);
     void *key_ctx;
+    float wal_max_mb;     /* 0: 1024 */
+    bool unsafe_fs;       /* a network file system is allowed */
+    int backups;          /* daily copies that are kept */
+    const char *verdicts; /* the file of verdicts; NULL: path + ".verdicts" */
+    const char *overlay;  /* JSON Lines of further verdicts, or NULL */
 };
 
 struct ot_pool *ot_pool_open(const struct ot_pool_conf *conf, struct ot_err *err);
@@ -60,6 +67,21 @@ struct ot_pool_iter {
 };
 
 void ot_pool_iter(struct ot_pool *p, const struct ot_pool_iter *it);
+
+/* What mining proves of itself (tables effect, thermometer, sentinel). */
+void ot_pool_effects(struct ot_pool *p, int64_t iter, const struct ot_mining_effect *e, int n,
+                     const struct ot_thermometer *t);
+void ot_pool_sentinel(struct ot_pool *p, int64_t iter, int64_t n, double mean, double sd,
+                      double share);
+
+/* The verdicts that hold, when they have changed since the last call (the writer looks once a
+ * flush): true, and *v (owned by the caller, ot_free) of n for ot_miner_judge().  Never waits. */
+bool ot_pool_verdicts(struct ot_pool *p, struct ot_verdict **v, size_t *n);
+
+/* Rows that earlier runs left, in id order, for ot_miner_adopt(): only right after open. */
+int ot_pool_each(struct ot_pool *p,
+                 int (*visit)(void *ctx, const struct ot_row *row, struct ot_err *err), void *ctx,
+                 struct ot_err *err);
 void ot_pool_snapshot(struct ot_pool *p, int64_t iter, const char *path, uint64_t model_hash);
 
 /* For a resumed run: the file's rows are replaced by the miner's (through `each`), events and

@@ -14,7 +14,7 @@
 #include "base/map.h"
 #include "mining/pool.h"
 
-#define OT_POOL_VERSION 1          /* PRAGMA user_version of schema.sql */
+#define OT_POOL_VERSION 2          /* PRAGMA user_version of schema.sql */
 #define OT_POOL_APP_ID  1330136397 /* 0x4F48454D "OHEM" */
 #define OT_EVENTS_MAX   65536      /* waiting to be written; beyond it they are dropped, counted */
 #define OT_WAL_PAGES    4096       /* 16 MB of 4096-byte pages: then a checkpoint */

@@ -112,6 +112,13 @@ int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *ro
     return n;
 }
 
+float ot_miner_importance(const struct ot_miner *m, uint32_t sample)
+{
+    (void)m;
+    (void)sample;
+    return 1;
+}
+
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
 static void cool(struct ot_miner *m, int32_t i, int64_t iter)

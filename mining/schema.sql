@@ -1,7 +1,8 @@
--- ohemtrain pool, schema version 1: every table, column and view is explained in docs/pool-schema.md.
+-- ohemtrain pool, schema version 2: every table, column and view is explained in docs/pool-schema.md.
 -- A change here is a new version: add its step to the ladder in migrate.c and raise user_version.
+-- Views are in views.sql; they are made anew with every migration.
 PRAGMA application_id = 1330136397;   -- 0x4F48454D 'OHEM' : `file pool.db` and the tool itself can tell it from any other SQLite file
-PRAGMA user_version   = 1;
+PRAGMA user_version   = 2;
 CREATE TABLE run(                      -- one row per process start (a resume is a new row with parent_run_id)
   run_id INTEGER PRIMARY KEY, job TEXT NOT NULL, parent_run_id INTEGER REFERENCES run(run_id),
   started TEXT NOT NULL, ended TEXT, status TEXT NOT NULL DEFAULT 'running'
@@ -19,12 +20,13 @@ CREATE TABLE inst(                     -- the pool: one row per instance (image,
   kind INTEGER NOT NULL CHECK(kind IN(0,1,2,3)),    -- 0 image, 1 gt-anchored RoI, 2 background RoI, 3 pixel tile
   slot INTEGER NOT NULL,                            -- 0 | gt index | quantised box id | tile id
   label INTEGER NOT NULL, x0 REAL, y0 REAL, x1 REAL, y1 REAL,       -- box, fractions of the un-augmented image
-  state INTEGER NOT NULL DEFAULT 0 CHECK(state IN(0,1,2,3,4,5)),    -- 0 waiting 1 cooling 2 learned 3 quarantined 4 excluded by a person 5 evicted after re-injection
+  state INTEGER NOT NULL DEFAULT 0 CHECK(state IN(0,1,2,3,4,5,6)),  -- 0 waiting 1 cooling 2 learned 3 quarantined 4 excluded by a person 5 evicted after re-injection 6 control group
   loss REAL NOT NULL, loss_ema REAL NOT NULL, loss_max REAL NOT NULL, loss_first REAL NOT NULL,
   pred INTEGER, p_label REAL, p_pred REAL, margin_sum REAL NOT NULL DEFAULT 0,
   n_seen INTEGER NOT NULL DEFAULT 0, n_reinj INTEGER NOT NULL DEFAULT 0, n_contra INTEGER NOT NULL DEFAULT 0, n_forget INTEGER NOT NULL DEFAULT 0,
   flip INTEGER, weight REAL NOT NULL DEFAULT 1,
   first_run INTEGER NOT NULL, first_iter INTEGER NOT NULL, last_run INTEGER NOT NULL, last_iter INTEGER NOT NULL,
+  label_given INTEGER, planted INTEGER NOT NULL DEFAULT 0, control INTEGER NOT NULL DEFAULT 0,   -- as the data set has it; thermometer; control group
   UNIQUE(sample_id, kind, slot)) STRICT;
 CREATE INDEX inst_hard   ON inst(label, loss_ema DESC) WHERE state IN(0,1);
 CREATE INDEX inst_repeat ON inst(n_reinj DESC) WHERE n_reinj > 1;
@@ -36,45 +38,26 @@ CREATE TABLE reinj_item(reinj_id INTEGER NOT NULL REFERENCES reinj, pos INTEGER 
   loss_before REAL NOT NULL, loss_after REAL, PRIMARY KEY(reinj_id, pos)) STRICT, WITHOUT ROWID;
 CREATE INDEX reinj_item_inst ON reinj_item(inst_id);
 CREATE TABLE event(event_id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, iter INTEGER NOT NULL, inst_id INTEGER, sample_id INTEGER,
-  what TEXT NOT NULL CHECK(what IN('admit','evict','learned','forgot','quarantine','release','exclude','restore')), loss REAL, why TEXT,
+  what TEXT NOT NULL CHECK(what IN('admit','evict','learned','forgot','quarantine','release','exclude','restore','relabel')), loss REAL, why TEXT,
   superseded INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX event_sample ON event(sample_id);
 CREATE TABLE iter_stat(run_id INTEGER NOT NULL, iter INTEGER NOT NULL, kind TEXT NOT NULL, loss REAL NOT NULL, lr REAL NOT NULL, ms REAL NOT NULL,
   pool_n INTEGER NOT NULL, admit_thr REAL, admitted INTEGER, PRIMARY KEY(run_id, iter)) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshot(run_id INTEGER NOT NULL, iter INTEGER NOT NULL, path TEXT NOT NULL, bytes INTEGER, model_hash TEXT NOT NULL, event_id INTEGER NOT NULL,
   at TEXT NOT NULL, PRIMARY KEY(run_id, iter)) STRICT, WITHOUT ROWID;
-CREATE TABLE verdict(inst_id INTEGER NOT NULL REFERENCES inst, verdict TEXT NOT NULL CHECK(verdict IN('mislabelled','hard','ignore','relabel')),
-  new_label INTEGER, who TEXT, at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ','now')), applied_run INTEGER) STRICT;
-
-CREATE VIEW hardest AS
-  SELECT i.inst_id, s.lmdb_key, coalesce(c.name, i.label) AS class, coalesce(p.name, i.pred) AS predicted, round(i.p_pred,3) AS conf,
-         round(i.loss_ema,3) AS loss, i.n_seen, i.n_reinj, i.kind, i.x0, i.y0, i.x1, i.y1
-  FROM inst i JOIN sample s USING(sample_id) LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred
-  WHERE i.state IN(0,1) ORDER BY i.loss_ema DESC;
-CREATE VIEW class_report AS
-  SELECT coalesce(c.name,i.label) AS class, count(*) AS in_pool, round(avg(loss_ema),3) AS mean_loss, round(max(loss_ema),3) AS worst,
-         round(avg(n_reinj),2) AS mean_reinj, sum(state=3) AS quarantined, round(100.0*avg(state=2),1) AS pct_learned
-  FROM inst i LEFT JOIN class c USING(label) WHERE i.state<>5 GROUP BY i.label ORDER BY mean_loss DESC;
-CREATE VIEW confusion AS
-  SELECT coalesce(c.name,i.label) AS truth, coalesce(p.name,i.pred) AS predicted, count(*) AS n, round(avg(i.loss_ema),3) AS mean_loss, round(avg(p_pred),3) AS conf
-  FROM inst i LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred
-  WHERE i.pred IS NOT NULL AND i.pred<>i.label AND i.state NOT IN(2,5) GROUP BY i.label, i.pred ORDER BY n DESC;
-CREATE VIEW repeat_offenders AS
-  SELECT i.inst_id, s.lmdb_key, i.label, i.n_reinj, round(i.loss_first,3) AS loss_first, round(i.loss_ema,3) AS loss_now,
-         round(i.loss_first - i.loss_ema,3) AS gained, i.n_forget
-  FROM inst i JOIN sample s USING(sample_id) WHERE i.n_reinj>1 ORDER BY i.n_reinj DESC, i.loss_ema DESC;
-CREATE VIEW suspected_noise AS
-  SELECT i.inst_id, s.lmdb_key, coalesce(c.name,i.label) AS labelled, coalesce(p.name,i.pred) AS model_says, round(i.p_pred,3) AS conf,
-         i.n_contra||'/'||i.n_seen AS contradicted, round(i.margin_sum/i.n_seen,3) AS mean_margin, i.n_reinj, i.state
-  FROM inst i JOIN sample s USING(sample_id) LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred
-  WHERE i.n_seen>0 AND i.state<>5 AND (i.state=3 OR (i.n_reinj>=2 AND i.n_contra*2>i.n_seen)) ORDER BY mean_margin;
-CREATE VIEW reinjected AS
-  SELECT r.run_id, r.iter, t.pos, s.lmdb_key, i.label, round(t.loss_before,3) AS before, round(t.loss_after,3) AS after, round(t.loss_before-t.loss_after,3) AS gain
-  FROM reinj r JOIN reinj_item t USING(reinj_id) JOIN inst i USING(inst_id) JOIN sample s USING(sample_id)
-  WHERE r.superseded=0 ORDER BY r.run_id, r.iter, t.pos;
-CREATE VIEW runs AS
-  SELECT run_id, job, parent_run_id AS resumed_from, started, round((julianday(coalesce(ended,'now'))-julianday(started))*24,2) AS hours, status, exit_code,
-         iter_start, iter_end, round(loss_end,4) AS loss_end, metric_name, metric_end,
-         (SELECT count(*) FROM reinj WHERE reinj.run_id=run.run_id AND superseded=0) AS reinj_batches,
-         (SELECT round(avg(loss_before-loss_after),3) FROM reinj WHERE reinj.run_id=run.run_id AND superseded=0) AS mean_gain
-  FROM run ORDER BY run_id DESC;
+CREATE TABLE verdict(                  -- what a person says; rows of the verdict file and the overlay are copied here when they are obeyed
+  verdict_id INTEGER PRIMARY KEY, inst_id INTEGER, lmdb_key TEXT, kind INTEGER, slot INTEGER,      -- by inst_id, or by key (kind and slot: NULL = the image)
+  verdict TEXT NOT NULL CHECK(verdict IN('mislabelled','hard','ignore','relabel')), new_label INTEGER, who TEXT, note TEXT,
+  at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ','now')),
+  source TEXT NOT NULL DEFAULT 'pool', applied_run INTEGER, outcome TEXT,                          -- 'pool', 'file', 'overlay'; NULL until obeyed; why not
+  CHECK(inst_id IS NOT NULL OR lmdb_key IS NOT NULL)) STRICT;
+CREATE TABLE effect(                   -- the control group beside the rest: what mining took off the loss (diff = control - treated, 95 % interval)
+  run_id INTEGER NOT NULL, iter INTEGER NOT NULL, label INTEGER NOT NULL,                          -- label -1: all classes
+  n_treated INTEGER NOT NULL, n_control INTEGER NOT NULL, loss_treated REAL, loss_control REAL, diff REAL, lo REAL, hi REAL,
+  PRIMARY KEY(run_id, iter, label)) STRICT, WITHOUT ROWID;
+CREATE TABLE thermometer(              -- planted wrong labels: recall and precision of the quarantine
+  run_id INTEGER NOT NULL, iter INTEGER NOT NULL, planted INTEGER NOT NULL, tested INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+  recall REAL, recall_lo REAL, recall_hi REAL, noise REAL, precision REAL, PRIMARY KEY(run_id, iter)) STRICT, WITHOUT ROWID;
+CREATE TABLE sentinel(                 -- always the same random samples, scored at every test
+  run_id INTEGER NOT NULL, iter INTEGER NOT NULL, n INTEGER NOT NULL, loss REAL NOT NULL, sd REAL NOT NULL, max_share REAL NOT NULL,
+  PRIMARY KEY(run_id, iter)) STRICT, WITHOUT ROWID;

@@ -28,16 +28,17 @@ static const char *const sql[OT_N_STMTS] = {
     [OT_S_INST] =
         "INSERT INTO inst(inst_id,sample_id,kind,slot,label,x0,y0,x1,y1,state,loss,loss_ema,"
         "loss_max,loss_first,pred,p_label,p_pred,margin_sum,n_seen,n_reinj,n_contra,n_forget,"
-        "flip,weight,first_run,first_iter,last_run,last_iter) "
+        "flip,weight,first_run,first_iter,last_run,last_iter,label_given,planted,control) "
         "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,"
-        "?23,?24,?25,?26,?25,?27) "
+        "?23,?24,?25,?26,?25,?27,?28,?29,?30) "
         "ON CONFLICT(sample_id,kind,slot) DO UPDATE SET label=excluded.label,x0=excluded.x0,"
         "y0=excluded.y0,x1=excluded.x1,y1=excluded.y1,state=excluded.state,loss=excluded.loss,"
         "loss_ema=excluded.loss_ema,loss_max=excluded.loss_max,loss_first=excluded.loss_first,"
         "pred=excluded.pred,p_label=excluded.p_label,p_pred=excluded.p_pred,"
         "margin_sum=excluded.margin_sum,n_seen=excluded.n_seen,n_reinj=excluded.n_reinj,"
         "n_contra=excluded.n_contra,n_forget=excluded.n_forget,flip=excluded.flip,"
-        "weight=excluded.weight,last_run=excluded.last_run,last_iter=excluded.last_iter "
+        "weight=excluded.weight,last_run=excluded.last_run,last_iter=excluded.last_iter,"
+        "label_given=excluded.label_given,planted=excluded.planted,control=excluded.control "
         "RETURNING inst_id",
     [OT_S_DROP] = "DELETE FROM inst WHERE inst_id=?1 AND n_reinj=0",
     [OT_S_RETIRE] = "UPDATE inst SET state=5 WHERE inst_id=?1",
@@ -158,6 +159,9 @@ static void bind_row(sqlite3_stmt *s, const struct ot_row *r, int64_t run_id)
     (void)sqlite3_bind_int64(s, 25, run_id);
     (void)sqlite3_bind_int64(s, 26, r->first_iter);
     (void)sqlite3_bind_int64(s, 27, r->last_iter);
+    (void)sqlite3_bind_int(s, 28, r->label_given);
+    (void)sqlite3_bind_int(s, 29, r->planted);
+    (void)sqlite3_bind_int(s, 30, r->control);
 }
 
 static int put_row(struct ot_pool *p, const struct ot_row *r, struct ot_err *err)
@@ -207,7 +211,7 @@ static int put_event(struct ot_pool *p, const struct ot_pool_event *e, struct ot
     static const char *const name[] = {
         [OT_EV_ADMIT] = "admit",     [OT_EV_EVICT] = "evict",           [OT_EV_LEARNED] = "learned",
         [OT_EV_FORGOT] = "forgot",   [OT_EV_QUARANTINE] = "quarantine", [OT_EV_RELEASE] = "release",
-        [OT_EV_EXCLUDE] = "exclude", [OT_EV_RESTORE] = "restore",
+        [OT_EV_EXCLUDE] = "exclude", [OT_EV_RESTORE] = "restore",       [OT_EV_RELABEL] = "relabel",
     };
     sqlite3_stmt *s = p->stmt[OT_S_EVENT];
     int64_t sample;

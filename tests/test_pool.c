@@ -255,9 +255,9 @@ static void a_file_that_is_not_ours_is_refused_untouched(void **st)
     c.dataset_fingerprint = 43;
     refused(&c, OT_ECONFIG, "another data set");
     c.dataset_fingerprint = 42;
-    change(path, "PRAGMA user_version=2");
-    refused(&c, OT_ECONFIG, "schema version must be 1 to 1 for this program, got 2");
-    change(path, "PRAGMA user_version=1; PRAGMA application_id=5");
+    change(path, "PRAGMA user_version=3");
+    refused(&c, OT_ECONFIG, "schema version must be 1 to 2 for this program, got 3");
+    change(path, "PRAGMA user_version=2; PRAGMA application_id=5");
     refused(&c, OT_ECONFIG, "not a pool: application_id must be 1330136397, got 5");
     change(path, "PRAGMA application_id=1330136397");
     was = ot_read_file(path, 1 << 26, &n, &err);
@@ -276,8 +276,9 @@ static void a_file_that_is_not_ours_is_refused_untouched(void **st)
 
 static void the_ladder_backs_up_and_climbs_or_stays(void **st)
 {
-    static const char *const good[] = { "ALTER TABLE run ADD COLUMN a TEXT", "CREATE TABLE b(x)" };
-    static const char *const bad[] = { "CREATE TABLE c(x)", "nonsense" };
+    static const char *const good[] = { "", "ALTER TABLE run ADD COLUMN a TEXT",
+                                        "CREATE TABLE b(x)" };
+    static const char *const bad[] = { "", "CREATE TABLE c(x)", "nonsense" };
     struct ot_pool_conf c = conf0(fresh_path("ladder"));
     struct ot_err err = OT_ERR_INIT;
     char backup[600];
@@ -286,16 +287,16 @@ static void the_ladder_backs_up_and_climbs_or_stays(void **st)
     (void)st;
     closed(opened(&c));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_true(ot_pool_climb(db, path, bad, 1, 3, &err) < 0);
-    assert_error(&err, OT_EIO, "migration from version 1 to 3");
-    assert_near(ask(path, "PRAGMA user_version"), 1, 0);
+    assert_true(ot_pool_climb(db, path, bad, 2, 4, &err) < 0);
+    assert_error(&err, OT_EIO, "migration from version 2 to 4");
+    assert_near(ask(path, "PRAGMA user_version"), 2, 0);
     err = (struct ot_err)OT_ERR_INIT;
-    assert_ok(ot_pool_climb(db, path, good, 1, 3, &err), &err);
+    assert_ok(ot_pool_climb(db, path, good, 2, 4, &err), &err);
     (void)sqlite3_close(db);
-    assert_near(ask(path, "PRAGMA user_version"), 3, 0);
+    assert_near(ask(path, "PRAGMA user_version"), 4, 0);
     assert_near(ask(path, "SELECT count(*) FROM b"), 0, 0);
-    (void)snprintf(backup, sizeof backup, "%s.v1.bak", path);
-    assert_near(ask(backup, "PRAGMA user_version"), 1, 0);
+    (void)snprintf(backup, sizeof backup, "%s.v2.bak", path);
+    assert_near(ask(backup, "PRAGMA user_version"), 2, 0);
     assert_near(ask(backup, "SELECT count(*) FROM run"), 1, 0);
 }
 
