@@ -1,0 +1,186 @@
+/*
+ * mine_conf.c - what is watched and by which rules: the loss layer, its blobs, every field of
+ * `mining` with its range.
+ */
+#include <string.h>
+
+#include "trainer/mine_i.h"
+
+int ot_mine_blame(const struct ot_mine *m, const char *field, struct ot_err *err)
+{
+    return ot_err_at(err, ot_doc_loc(m->config->doc, m->param, field));
+}
+
+static struct ot_node *find_loss(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
+{
+    struct ot_node *found = NULL;
+    int n = 0;
+
+    for (int i = 0; i < net->nnode; i++) {
+        struct ot_node *k = &net->node[i];
+        bool fits = !strcmp(k->l.ops->type, "SoftmaxWithLossOHEM") && k->l.nout == 3;
+
+        if (m->param->layer)
+            fits = fits && !strcmp(k->l.name, m->param->layer);
+        found = fits ? k : found;
+        n += fits;
+    }
+    if (n == 1)
+        return found;
+    if (m->param->layer)
+        (void)ot_fail(err, OT_ECONFIG,
+                      "layer: no SoftmaxWithLossOHEM layer with three tops is named '%s'",
+                      m->param->layer);
+    else
+        (void)ot_fail(err, OT_ECONFIG,
+                      "mining needs one SoftmaxWithLossOHEM layer with three tops, the net has %d"
+                      "; name one with mining.layer",
+                      n);
+    (void)ot_mine_blame(m, "layer", err);
+    return NULL;
+}
+
+static struct ot_blob *keep(struct ot_net_blob *b)
+{
+    b->keep = true;
+    return &b->b;
+}
+
+static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
+{
+    struct ot_node *loss = find_loss(m, net, err), *target = NULL;
+
+    if (!loss)
+        return err->code;
+    for (int i = 0; i < net->nnode; i++)
+        if (!strcmp(net->node[i].l.ops->type, "ProposalTarget"))
+            target = &net->node[i];
+    m->loss = loss;
+    m->label = keep(loss->in[1]);
+    m->prob = keep(loss->out[1]);
+    m->inst = keep(loss->out[2]);
+    m->kind = OT_KIND_IMAGE;
+    if (m->param->kind == CAFFE__MINING_PARAMETER__KIND__ROI ||
+        (m->param->kind == CAFFE__MINING_PARAMETER__KIND__AUTO && target)) {
+        if (!target || target->l.nout < 6) {
+            (void)ot_fail(err, OT_ECONFIG,
+                          "kind: mining RoIs needs a ProposalTarget layer with at least 6 tops "
+                          "(rois, labels, targets, two weights, matched_gt)");
+            return ot_mine_blame(m, "kind", err);
+        }
+        m->kind = OT_KIND_GT_ROI;
+        m->rois = keep(target->out[0]);
+        m->matched = keep(target->out[5]);
+    }
+    net->env.mining_min_fg = m->param->min_fg;
+    return 0;
+}
+
+static int check_range(const struct ot_mine *m, const char *field, double v, double lo, double hi,
+                       struct ot_err *err)
+{
+    if (v >= lo && v <= hi)
+        return 0;
+    (void)ot_fail(err, OT_ECONFIG, "mining.%s: must be in [%g, %g], got %g", field, lo, hi, v);
+    return ot_mine_blame(m, field, err);
+}
+
+int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
+{
+    const Caffe__MiningParameter *p = m->param;
+    double passes = (double)m->config->solver->max_iter * m->config->solver->iter_size;
+    double big = 1 << 30;
+
+    const struct {
+        const char *field;
+        double v, lo, hi;
+    } range[] = {
+        { "quantile", (double)p->quantile, 0, 1 },
+        { "window", p->window, 16, 1 << 24 },
+        { "topk", p->topk, 1, big },
+        { "class_share", (double)p->class_share, 0, 1 },
+        { "warmup", (double)p->warmup, 0, 1 },
+        { "until", (double)p->until, 0, 1 },
+        { "capacity", p->capacity, 1, 1 << 26 },
+        { "ema", (double)p->ema, 0, 0.9999 },
+        { "batch", p->batch, 0, 1 << 20 },
+        { "min_fresh", p->min_fresh, 1, big },
+        { "max_share", (double)p->max_share, 0, 1 },
+        { "cooldown", p->cooldown, 0, big },
+        { "min_fg", (double)p->min_fg, 0, 1 },
+        { "rois_per_image", p->rois_per_image, 1, 128 },
+        { "probe_after", p->probe_after, 1, big },
+        { "probe_conf", (double)p->probe_conf, 0, 1 },
+        { "quarantine_weight", (double)p->quarantine_weight, 0, 1 },
+        { "threshold", (double)p->threshold, 0, big },
+        { "retire", (double)p->retire, 0, big },
+        { "release", (double)p->release, 0, big },
+        { "flush_s", (double)p->flush_s, 0.01, 3600 },
+        { "flush_rows", p->flush_rows, 1, big },
+    };
+
+    for (size_t i = 0; i < sizeof range / sizeof range[0]; i++)
+        if (check_range(m, range[i].field, range[i].v, range[i].lo, range[i].hi, err) < 0)
+            return err->code;
+    m->conf = (struct ot_miner_conf){
+        .naive = p->policy == CAFFE__MINING_PARAMETER__POLICY__NAIVE,
+        .admit = (enum ot_admit)p->admit,
+        .quantile = p->quantile,
+        .window = p->window,
+        .threshold = p->threshold,
+        .topk = p->topk,
+        .class_share = p->class_share,
+        .start_iter = (int64_t)((double)p->warmup * passes),
+        .end_iter = (int64_t)((double)p->until * passes),
+        .capacity = p->capacity,
+        .ema = p->ema,
+        .batch = p->batch ? p->batch : ot_feeds_batch_size(m->feeds),
+        .min_fresh = p->min_fresh,
+        .max_share = p->max_share,
+        .cooldown = p->cooldown,
+        .per_sample = m->kind == OT_KIND_IMAGE ? 1 : p->rois_per_image,
+        .retire = p->retire,
+        .probe_after = p->probe_after,
+        .probe_conf = p->probe_conf,
+        .quarantine_weight = p->quarantine_weight,
+        .release = p->release,
+        .seed = m->config->seed,
+        .n_classes = ot_dim(&m->prob->data.shape, 1),
+        .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)),
+    };
+    if (m->conf.n_samples < (uint32_t)m->conf.batch) {
+        (void)ot_fail(err, OT_ECONFIG, "mining.batch: %d samples, but the data set has only %u",
+                      m->conf.batch, m->conf.n_samples);
+        return ot_mine_blame(m, "batch", err);
+    }
+    return 0;
+}
+
+/* One loss value per image or per RoI, and one data layer whose records they are about. */
+static int check_instances(struct ot_mine *m, struct ot_err *err)
+{
+    const struct ot_shape *inst = &m->inst->data.shape, *prob = &m->prob->data.shape;
+    int images = ot_feeds_batch_size(m->feeds);
+    char a[OT_SHAPE_TEXT], b[OT_SHAPE_TEXT];
+
+    if (ot_feeds_count(m->feeds) != 1) {
+        (void)ot_fail(err, OT_ECONFIG,
+                      "mining needs exactly one data layer that reads an LMDB, got %d",
+                      ot_feeds_count(m->feeds));
+        return ot_mine_blame(m, NULL, err);
+    }
+    if (ot_count(inst) == (size_t)ot_dim(prob, 0) &&
+        ot_count_range(prob, 1, prob->nd) == (size_t)ot_dim(prob, 1) &&
+        (m->rois || ot_dim(prob, 0) == images))
+        return 0;
+    (void)ot_fail(err, OT_ESHAPE,
+                  "mining wants one loss per %s (a batch has %d images); scores are %s, the losses "
+                  "of the instances %s",
+                  m->rois ? "RoI" : "image", images, ot_shape_str(prob, a), ot_shape_str(inst, b));
+    return ot_net_wrap(m->loss, err);
+}
+
+int ot_mine_find(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
+{
+    return find_blobs(m, net, err) < 0 ? err->code : check_instances(m, err);
+}

@@ -1,0 +1,49 @@
+/* mine_i.h - what a mine holds; shared by mine.c, mine_conf.c and mine_looks.c only. */
+#ifndef OT_TRAINER_MINE_I_H
+#define OT_TRAINER_MINE_I_H
+
+#include "trainer/mine.h"
+
+struct ot_looks { /* the losses of one iteration */
+    struct ot_look *look;
+    size_t n, cap;
+    int64_t iter;
+    bool reinjected, waiting; /* waiting: not yet given to the miner */
+};
+
+struct ot_speaker { /* the RoI that overlaps an object most */
+    double overlap;
+    size_t look;
+};
+
+struct ot_mine {
+    struct ot_config *config;
+    const Caffe__MiningParameter *param;
+    struct ot_feeds *feeds;
+    struct ot_net *net;
+    struct ot_miner_conf conf;
+    struct ot_miner *miner;
+    struct ot_pool *pool;
+    enum ot_kind kind;
+    struct ot_node *loss;
+    struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
+
+    struct {
+        float *v;
+        size_t cap;
+    } host[5];
+    struct ot_looks now, lag;
+    struct ot_speaker *speaker; /* per object of the batch */
+    size_t speaker_cap;
+    uint32_t *sample; /* of the re-injection; room for conf.batch */
+};
+
+/* mine_conf.c: the loss layer and its blobs, and the configuration with its ranges checked. */
+int ot_mine_blame(const struct ot_mine *m, const char *field, struct ot_err *err);
+int ot_mine_find(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
+int ot_mine_conf(struct ot_mine *m, struct ot_err *err);
+
+/* mine_looks.c: this iteration's losses into m->now. */
+int ot_mine_collect(struct ot_mine *m, struct ot_err *err);
+
+#endif
