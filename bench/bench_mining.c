@@ -55,7 +55,7 @@ static void make_looks(struct ot_look *k, int64_t it, const uint32_t *sample)
                                  .p_pred = 0.6f,
                                  .loss = 6 * u * u * u,
                                  .box = { x, x, x + 0.15f, x + 0.15f } };
-        k[i].pred = k[i].label;
+        k[i].pred = k[i].given = k[i].label;
     }
 }
 

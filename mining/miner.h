@@ -84,7 +84,8 @@ struct ot_look {
     uint32_t sample;       /* ordinal of the LMDB key */
     uint8_t kind;          /* enum ot_kind */
     int32_t slot;          /* 0 | ground-truth index | -1: background, matched by box */
-    int32_t label, pred;   /* classes */
+    int32_t label, pred;   /* classes; label: the one trained on (a person's, a planted one) */
+    int32_t given;         /* label as the data set has it (background RoIs: their label) */
     float p_label, p_pred; /* probabilities */
     float loss;            /* unweighted */
     float box[4];          /* x0, y0, x1, y1: fractions of the un-augmented image */

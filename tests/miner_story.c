@@ -103,6 +103,7 @@ struct ot_look ot_story_look(uint32_t sample, float loss)
 {
     return (struct ot_look){ .sample = sample,
                              .label = 1,
+                             .given = 1,
                              .pred = 2,
                              .p_label = 0.1f,
                              .p_pred = 0.5f,
@@ -116,7 +117,7 @@ struct ot_look ot_story_bg(uint32_t sample, float loss, float x, float size)
 
     k.kind = OT_KIND_BG_ROI;
     k.slot = -1;
-    k.label = 0;
+    k.label = k.given = 0;
     k.box[0] = k.box[1] = x;
     k.box[2] = k.box[3] = x + size;
     return k;

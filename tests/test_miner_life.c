@@ -39,7 +39,7 @@ static void live(struct ot_miner *m, int64_t it, uint32_t n_samples)
             k[i] = ot_story_look(s, loss);
             k[i].kind = OT_KIND_GT_ROI;
             k[i].slot = (int)(rnd(it, i, 1) * 5);
-            k[i].label = 1 + (int)((s + (uint32_t)k[i].slot) % 9);
+            k[i].label = k[i].given = 1 + (int)((s + (uint32_t)k[i].slot) % 9);
         }
         k[i].pred = wrong ? 9 - k[i].label : k[i].label;
         k[i].p_pred = wrong ? 0.9f : 0.6f;

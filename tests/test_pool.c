@@ -210,7 +210,7 @@ static void a_resumed_run_replaces_rows_and_supersedes_what_came_after(void **st
                                 .probe_after = 2,
                                 .n_classes = 3,
                                 .n_samples = 1000 };
-    struct ot_look k = { .sample = 5, .label = 1, .loss = 3 };
+    struct ot_look k = { .sample = 5, .label = 1, .given = 1, .loss = 3 };
     struct ot_err err = OT_ERR_INIT;
     struct ot_miner *m = ot_miner_new(&mc, NULL, &err);
     struct ot_pool *p = opened(&c);

@@ -117,6 +117,7 @@ int ot_mine_collect(struct ot_mine *m, struct ot_err *err)
         *k = (struct ot_look){ .sample = s->index,
                                .kind = OT_KIND_IMAGE,
                                .label = (int32_t)label[r],
+                               .given = (int32_t)label[r],
                                .loss = inst[r],
                                .box = { 0, 0, 1, 1 },
                                .flip = s->flip };
