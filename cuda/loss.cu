@@ -146,7 +146,7 @@ __device__ static void add_instance(const struct ot_softmax_loss_geom *g, size_t
                                     float *inst, struct share *s)
 {
     const float l = label[i];
-    float loss = 0.0f;
+    float loss = 0.0f, focal = 1.0f;
     int64_t k = -1;
 
     if (!ot_label_ignored(g, l)) {
@@ -155,11 +155,15 @@ __device__ static void add_instance(const struct ot_softmax_loss_geom *g, size_t
         if (k < 0)
             note_bad(i, l, s);
     }
-    if (k >= 0)
-        loss = ot_instance_loss(prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner]);
+    if (k >= 0) {
+        float p = prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner];
+
+        loss = ot_instance_loss(p);
+        focal = ot_focal_weight(g->focal, p);
+    }
     if (inst)
         inst[i] = loss;
-    s->sum += (double)(weight ? weight[i] : 1.0f) * (double)loss;
+    s->sum += (double)(weight ? weight[i] : 1.0f) * (double)focal * (double)loss;
 }
 
 /* Softmax, instance losses and partial sums in one pass over the scores. */
@@ -222,10 +226,13 @@ __global__ static void loss_bwd(const __grid_constant__ struct ot_softmax_loss_g
 
     OT_EACH (at, n) {
         const size_t k = at / g.inner % g.c, i = at / (g.inner * g.c) * g.inner + at % g.inner;
-        const float l = label[i], w = scale * (weight ? weight[i] : 1.0f);
+        const float l = label[i];
         const int64_t own = ot_label_ignored(&g, l) ? -1 : ot_label_class(l, g.c);
         const float p = prob[at];
+        float w = scale * (weight ? weight[i] : 1.0f);
 
+        if (own >= 0 && g.focal > 0.0f)
+            w *= ot_focal_slope(g.focal, prob[at + ((size_t)own - k) * g.inner]);
         dx[at] = own < 0 ? 0.0f : (own == (int64_t)k ? p - 1.0f : p) * w;
     }
 }

@@ -77,6 +77,7 @@ struct ot_softmax_loss_geom {
     int ignore_label;
     enum ot_norm norm;
     float fixed; /* PRE_FIXED */
+    float focal; /* gamma; 0: plain cross entropy */
 };
 
 /* A loss of one class label an instance: (outer, c, inner) and labels (outer, inner). */

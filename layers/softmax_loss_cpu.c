@@ -85,7 +85,7 @@ static void sum_losses(const struct ot_softmax_loss_geom *g, size_t from, size_t
 {
     for (size_t i = from; i < to; i++) {
         int64_t k = -1;
-        float loss = 0.0f;
+        float loss = 0.0f, focal = 1.0f;
 
         if (!ot_label_ignored(g, label[i])) {
             k = ot_label_class(label[i], g->c);
@@ -95,12 +95,15 @@ static void sum_losses(const struct ot_softmax_loss_geom *g, size_t from, size_t
                 s->bad_label = (double)label[i];
             }
         }
-        if (k >= 0)
-            loss = ot_instance_loss(
-                prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner]);
+        if (k >= 0) {
+            float p = prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner];
+
+            loss = ot_instance_loss(p);
+            focal = ot_focal_weight(g->focal, p);
+        }
         if (inst)
             inst[i] = loss;
-        s->sum += (double)(weight ? weight[i] : 1.0f) * (double)loss;
+        s->sum += (double)(weight ? weight[i] : 1.0f) * (double)focal * (double)loss;
     }
 }
 
@@ -129,7 +132,7 @@ void ot_cpu_softmax_loss_fwd(struct ot_dev *dev, const struct ot_softmax_loss_ge
     *loss = (float)(all.sum / all.norm);
 }
 
-/* (prob - onehot) * weight * scale for `len` neighbouring positions. */
+/* (prob - onehot) * weight * scale * focal slope for `len` neighbouring positions. */
 static void grad_block(const struct ot_softmax_loss_geom *g, float scale, size_t len,
                        const float *prob, const float *label, const float *weight, float *dx)
 {
@@ -138,7 +141,9 @@ static void grad_block(const struct ot_softmax_loss_geom *g, float scale, size_t
 
     for (size_t j = 0; j < len; j++) {
         cls[j] = ot_label_ignored(g, label[j]) ? -1 : ot_label_class(label[j], g->c);
-        w[j] = cls[j] < 0 ? 0.0f : scale * (weight ? weight[j] : 1.0f);
+        w[j] = cls[j] < 0 ? 0.0f
+                          : scale * (weight ? weight[j] : 1.0f) *
+                                ot_focal_slope(g->focal, prob[(size_t)cls[j] * g->inner + j]);
     }
     for (size_t k = 0; k < g->c; k++) {
         const float *p = prob + k * g->inner;
@@ -165,6 +170,7 @@ static void grad_row(const struct ot_softmax_loss_geom *g, float scale, const fl
         memset(dx, 0, g->c * sizeof *dx);
         return;
     }
+    w *= ot_focal_slope(g->focal, prob[cls]);
     for (size_t k = 0; k < g->c; k++)
         dx[k] = prob[k] * w;
     dx[cls] = (prob[cls] - 1.0f) * w;

@@ -1,6 +1,8 @@
 /* softmax_loss_layer.c - axis, normalisation and shapes of the softmax losses. */
 #include "layers/softmax_loss_layer.h"
 
+#include <float.h>
+
 #include "layers/loss_layer.h"
 
 int ot_softmax_loss_reshape(struct ot_layer *l, struct ot_err *err)
@@ -21,7 +23,11 @@ int ot_softmax_loss_reshape(struct ot_layer *l, struct ot_err *err)
         .ignore_label = loss ? loss->ignore_label : 0,
         .norm = ot_loss_norm_of(loss, OT_NORM_VALID),
         .fixed = loss ? loss->pre_fixed_normalizer : 1.0f,
+        .focal = loss ? loss->focal_gamma : 0.0f,
     };
+    if (!(s->geom.focal >= 0.0f && s->geom.focal <= FLT_MAX))
+        return ot_layer_fail(l, err, loss, "focal_gamma", OT_ECONFIG,
+                             "focal_gamma: must be >= 0, got %g", (double)s->geom.focal);
     if (s->geom.c == 0)
         return ot_fail(err, OT_ESHAPE, "bottom '%s': axis %d has no classes, got 0", l->in[0]->name,
                        axis);

@@ -33,6 +33,27 @@ OT_HD float ot_instance_loss(float p)
     return -logf(p < FLT_MIN ? FLT_MIN : p);
 }
 
+/*
+ * Focal loss, -(1 - p)^gamma log p with p of the label: what -log p is multiplied by.
+ * Source: T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.
+ */
+OT_HD float ot_focal_weight(float gamma, float p)
+{
+    return gamma > 0.0f ? powf(1.0f - p, gamma) : 1.0f;
+}
+
+/* And what the gradient of the scores, prob - onehot, is multiplied by:
+ * (1 - p)^(gamma - 1) (1 - p - gamma p log p); 1 - p is floored where its power may be infinite. */
+OT_HD float ot_focal_slope(float gamma, float p)
+{
+    float q = 1.0f - p;
+
+    if (!(gamma > 0.0f))
+        return 1.0f;
+    q = q < FLT_EPSILON ? FLT_EPSILON : q;
+    return powf(q, gamma - 1.0f) * (q + gamma * p * ot_instance_loss(p));
+}
+
 /* What the summed loss is divided by, never below 1. */
 OT_HD double ot_loss_norm(const struct ot_softmax_loss_geom *g, double valid)
 {

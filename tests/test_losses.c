@@ -250,6 +250,33 @@ static void the_gradient_is_that_of_the_weighted_loss(void **state)
     }
 }
 
+static void the_gradient_of_focal_loss_is_its_derivative(void **state)
+{
+    static const char *const gamma[] = { "0.5", "1", "2", "5" };
+    const struct ot_shape in[2][3] = {
+        { ot_shape4(2, 4, 3, 3), { 3, { 2, 3, 3 } }, { 3, { 2, 3, 3 } } },
+        { ot_shape2(18, 4), ot_shape1(18), ot_shape1(18) },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        char text[400];
+        struct ot_mini *m;
+
+        (void)snprintf(text, sizeof text,
+                       "layer { name: 'l' type: 'SoftmaxWithLossOHEM' bottom: 'x' bottom: 'y' "
+                       "bottom: 'w' top: 'l' loss_weight: 1.75 "
+                       "loss_param { ignore_label: 2 focal_gamma: %s } }",
+                       gamma[i / 2]);
+        m = open_mini(text, 3, in[i % 2]);
+        ot_mini_random(m, 5, -2, 2);
+        fill_labels(&m->in[1], 4, 3);
+        ot_mini_fill(&m->in[2], 8, 0, 2);
+        assert_int_equal(ot_gradcheck(m, &(struct ot_gradcheck){ .skip_in = 6 }), 72);
+        ot_mini_close(m);
+    }
+}
+
 static void the_gradient_of_smooth_l1_is_its_derivative(void **state)
 {
     const struct ot_shape in[] = { ot_shape2(3, 8), ot_shape2(3, 8), ot_shape2(3, 8),
@@ -328,6 +355,53 @@ static void weights_scale_loss_and_gradient_but_not_the_instance_losses(void **s
     assert_near(weighed->out[0].v[0], sum / 5.0, 1e-6);
     ot_mini_close(plain);
     ot_mini_close(weighed);
+}
+
+static void focal_loss_scales_the_sum_and_not_the_instance_losses(void **state)
+{
+    const struct ot_shape in[] = { ot_shape2(6, 4), ot_shape1(6) };
+    static const char *const text[] = {
+        "layer { name: 'l' type: 'SoftmaxWithLossOHEM' bottom: 'x' bottom: 'y' "
+        "top: 'l' top: 'p' top: 'i' }",
+        "layer { name: 'l' type: 'SoftmaxWithLossOHEM' bottom: 'x' bottom: 'y' "
+        "top: 'l' top: 'p' top: 'i' loss_param { focal_gamma: 2 } }",
+    };
+    struct ot_mini *plain = open_mini(text[0], 2, in), *focal = open_mini(text[1], 2, in);
+    double sum = 0.0;
+
+    (void)state;
+    ot_mini_random(plain, 21, -2, 2);
+    fill_labels(&plain->in[1], 4, 9);
+    memcpy(focal->in[0].v, plain->in[0].v, 24 * sizeof(float));
+    memcpy(focal->in[1].v, plain->in[1].v, 6 * sizeof(float));
+    forward(plain);
+    forward(focal);
+    assert_memory_equal(plain->out[2].v, focal->out[2].v, 6 * sizeof(float));
+    for (size_t i = 0; i < 6; i++) {
+        double p = exp(-(double)plain->out[2].v[i]);
+
+        sum += (1.0 - p) * (1.0 - p) * (double)plain->out[2].v[i];
+    }
+    assert_near(focal->out[0].v[0], sum / 6.0, 1e-6);
+    ot_mini_close(plain);
+    ot_mini_close(focal);
+}
+
+static void focal_loss_of_a_sure_instance_has_no_gradient(void **state)
+{
+    const struct ot_shape in[] = { ot_shape2(1, 2), ot_shape1(1) };
+    struct ot_mini *m = open_mini("layer { name: 'l' type: 'SoftmaxWithLoss' bottom: 'x' "
+                                  "bottom: 'y' top: 'l' loss_param { focal_gamma: 0.25 } }",
+                                  2, in);
+
+    (void)state;
+    m->in[0].v[0] = 90.0f;
+    forward(m);
+    backward(m);
+    assert_near(m->out[0].v[0], 0.0, 0.0);
+    assert_near(m->in_grad[0].v[0], 0.0, 0.0);
+    assert_near(m->in_grad[0].v[1], 0.0, 1e-30);
+    ot_mini_close(m);
 }
 
 static void probability_zero_costs_no_more_than_the_smallest_float(void **state)
@@ -461,6 +535,10 @@ static void wrong_settings_are_refused_by_name(void **state)
     refuse_mini("layer { name: 'l' type: 'SoftmaxWithLoss' bottom: 'x' bottom: 'y' top: 'l'\n"
                 "softmax_param { axis: 2 } }",
                 2, in, OT_ECONFIG, "mini.prototxt:2:17: layer 'l': axis: must be in [-2, 2)");
+    refuse_mini("layer { name: 'l' type: 'SoftmaxWithLoss' bottom: 'x' bottom: 'y' top: 'l'\n"
+                "loss_param { focal_gamma: -1 } }",
+                2, (struct ot_shape[]){ ot_shape2(6, 4), ot_shape1(6) }, OT_ECONFIG,
+                "mini.prototxt:2:14: layer 'l': focal_gamma: must be >= 0, got -1");
     refuse_mini("layer { name: 'l' type: 'Accuracy' bottom: 'x' bottom: 'y' top: 'l'\n"
                 "accuracy_param { top_k: 5 } }",
                 2, in, OT_ECONFIG, "top_k: must be in [1, 4] for scores of shape 6x4, got 5");
@@ -483,10 +561,13 @@ int main(void)
         cmocka_unit_test(odd_shapes_agree_with_a_plain_reference),
         cmocka_unit_test(the_exponential_is_within_two_units),
         cmocka_unit_test(the_gradient_is_that_of_the_weighted_loss),
+        cmocka_unit_test(the_gradient_of_focal_loss_is_its_derivative),
         cmocka_unit_test(the_gradient_of_smooth_l1_is_its_derivative),
         cmocka_unit_test(
             the_gradient_of_weighed_smooth_l1_is_its_derivative_for_weights_of_0_and_1),
         cmocka_unit_test(weights_scale_loss_and_gradient_but_not_the_instance_losses),
+        cmocka_unit_test(focal_loss_scales_the_sum_and_not_the_instance_losses),
+        cmocka_unit_test(focal_loss_of_a_sure_instance_has_no_gradient),
         cmocka_unit_test(probability_zero_costs_no_more_than_the_smallest_float),
         cmocka_unit_test(a_label_outside_the_classes_names_instance_and_value),
         cmocka_unit_test(one_thread_and_two_give_the_same_bits),
