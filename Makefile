@@ -9,6 +9,7 @@
 #   make golden       every case of GOLDEN=DIR (default ../shared/golden) against what Caffe computed
 #   make lint         include graph, formatting, clang-tidy, cppcheck, headers
 #   make bench        speed and memory beside PyTorch, as JSON
+#   make bench-noise  mining against plain training under label noise, NOISE_ARGS=--help
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
 #   make deps         install the Debian packages that are missing
 #   make clean        remove build/
@@ -300,9 +301,12 @@ bccd: $(PROGS) | $(DC)
 	$(B)/ohemtrain configs/bccd.conf $(BCCD_ARGS)
 
 # ---- benchmarks ----------------------------------------------------------------------------------
-.PHONY: bench
+.PHONY: bench bench-noise
 bench: $(PROGS) $(BENCHES)
 	$(Q)bench/run --build $(B) --python $(PYTHON)
+
+bench-noise: $(PROGS)
+	$(Q)OMP_NUM_THREADS=1 $(PYTHON) bench/noise --build $(B) $(NOISE_ARGS)
 
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
