@@ -176,9 +176,19 @@ static int pragmas(sqlite3 *db, struct ot_err *err)
                   "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF");
 }
 
+/* ladder[v - 1]: from version v to v + 1 */
+static const char *const ladder[] = { v1_to_v2 };
+
+int ot_pool_upgrade(sqlite3 *copy, int from, struct ot_err *err)
+{
+    for (int v = from; v < OT_POOL_VERSION; v++)
+        if (ot_sql(copy, err, "%s", ladder[v - 1]) < 0)
+            return ot_err_wrap(err, "from version %d to %d", v, v + 1);
+    return 0;
+}
+
 int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err *err)
 {
-    static const char *const ladder[] = { v1_to_v2 }; /* ladder[v - 1]: from version v to v + 1 */
     int64_t version, app;
 
     if (ot_sql(db, err, "PRAGMA mmap_size=0") < 0)

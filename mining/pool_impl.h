@@ -125,6 +125,8 @@ int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err 
 /* One rung per version: step[v - 1] takes version v to v + 1.  Backs the file up first. */
 int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int from, int to,
                   struct ot_err *err);
+/* The same ladder without a backup, for a copy in memory that a tool reads. */
+int ot_pool_upgrade(sqlite3 *copy, int from, struct ot_err *err);
 int ot_pool_refuse_network(const char *path, struct ot_err *err);
 /* Runs SQL; fmt is SQLite's own format (%Q quotes a text, NULL included). */
 int ot_sql(sqlite3 *db, struct ot_err *err, const char *fmt, ...);

@@ -1,0 +1,39 @@
+/*
+ * pool_cmd.h - what the sub-commands of ohempool share: options, output.
+ *
+ * A sub-command is `int ot_pcmd_X(int argc, char **argv, struct ot_err *err)`; argv[0] is its own
+ * name.  It prints results with ot_pcmd_print() or ot_out() and returns 0 or the code that becomes
+ * the exit status.
+ *
+ * Ownership: strings found by ot_pcmd_options() are borrowed from argv.
+ * Threads: one; these are tools.
+ * Errors: OT_EUSAGE for the command line, else those of the modules below.
+ */
+#ifndef OT_TOOLS_POOL_CMD_H
+#define OT_TOOLS_POOL_CMD_H
+
+#include "base/err.h"
+#include "tools/data_cmd.h"
+#include "tools/pool_db.h"
+#include "tools/pool_table.h"
+
+/* Options of all commands that print: --json, --csv, --limit N, --run N. */
+struct ot_pout {
+    bool json, csv;
+    int limit;    /* rows, 0: all; set it before ot_pcmd_options() for another default */
+    uint64_t run; /* 0: not said */
+};
+
+/* ot_data_options() over a command's own table (may be NULL) and those of ot_pout. */
+int ot_pcmd_options(const struct ot_data_opt *own, struct ot_pout *out, int argc, char **argv,
+                    const char **pos, int min, int max, struct ot_err *err);
+/* For people? Then sentences may be printed around the table. */
+bool ot_pcmd_people(const struct ot_pout *out);
+/* Prints the table as was asked for; `none` is said to people when it has no rows. */
+int ot_pcmd_print(const struct ot_table *t, const struct ot_pout *out, const char *none,
+                  struct ot_err *err);
+void ot_pcmd_note(const char *fmt, ...) OT_PRINTF(1, 2); /* a line on stderr */
+
+int ot_pcmd_top(int argc, char **argv, struct ot_err *err);
+
+#endif

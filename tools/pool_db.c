@@ -1,0 +1,407 @@
+/*
+ * pool_db.c - opening a pool to read it, and the few questions that all commands ask.
+ *
+ * A pool in WAL mode needs its -shm file; where that cannot be made (a folder that is read-only)
+ * and nobody writes, the file is read as immutable.
+ * Source: https://www.sqlite.org/wal.html, section 5; https://www.sqlite.org/uri.html.
+ */
+#include "tools/pool_db.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "mining/pool_impl.h"
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* SQLite would make a file that is missing, and take an empty one for a database. */
+static int check_file(const char *path, struct ot_err *err)
+{
+    char head[16] = "";
+    struct stat st;
+    size_t got;
+    FILE *f;
+
+    if (stat(path, &st) < 0)
+        return ot_fail_sys(err, OT_OK, errno, "pool '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return ot_fail(err, OT_EDATA, "pool '%s': must be a file, got something else", path);
+    f = fopen(path, "rb");
+    if (!f)
+        return ot_fail_sys(err, OT_OK, errno, "pool '%s'", path);
+    got = fread(head, 1, sizeof head, f);
+    (void)fclose(f);
+    if (got < sizeof head || memcmp(head, "SQLite format 3", sizeof head) != 0)
+        return ot_fail(err, OT_EDATA, "pool '%s': is not an SQLite file, got %lld bytes", path,
+                       (long long)st.st_size);
+    return 0;
+}
+
+/* file:<path with what URIs give a meaning escaped>?<query> */
+static void uri_of(const char *path, const char *query, struct ot_str *uri)
+{
+    ot_str_puts(uri, "file:");
+    for (; *path; path++)
+        if (strchr("%?#", *path))
+            ot_str_printf(uri, "%%%02X", (unsigned char)*path);
+        else
+            ot_str_add(uri, path, 1);
+    ot_str_printf(uri, "?%s", query);
+}
+
+/* Opens and reads the first page; the code of SQLite. */
+static int try_open(const char *path, const char *query, sqlite3 **db, struct ot_err *err)
+{
+    struct ot_str uri = { 0 };
+    int rc;
+
+    uri_of(path, query, &uri);
+    if (ot_str_ok(&uri, err) < 0) {
+        ot_str_release(&uri);
+        return SQLITE_NOMEM;
+    }
+    rc = sqlite3_open_v2(uri.buf, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+                         NULL);
+    ot_str_release(&uri);
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_busy_timeout(*db, 5000);
+        rc = sqlite3_exec(*db,
+                          "PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA trusted_schema=OFF;"
+                          "SELECT count(*) FROM sqlite_schema",
+                          NULL, NULL, NULL);
+    }
+    return rc;
+}
+
+static bool has_wal(const char *path)
+{
+    char wal[1100];
+    struct stat st;
+
+    (void)snprintf(wal, sizeof wal, "%s-wal", path);
+    return stat(wal, &st) == 0 && st.st_size > 0;
+}
+
+static int open_any(struct ot_pdb *d, struct ot_err *err)
+{
+    int rc = try_open(d->path, "mode=ro", &d->db, err);
+
+    if ((rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY) && !has_wal(d->path)) {
+        (void)sqlite3_close(d->db);
+        d->db = NULL;
+        rc = try_open(d->path, "mode=ro&immutable=1", &d->db, err);
+    }
+    if (rc == SQLITE_OK)
+        return 0;
+    if (err->code)
+        return err->code;
+    if (rc == SQLITE_CANTOPEN)
+        return ot_fail(err, OT_EPERM, "pool '%s': cannot be opened: %s", d->path,
+                       d->db ? sqlite3_errmsg(d->db) : "no memory");
+    return ot_sql_fail(d->db, err, "opening");
+}
+
+/* Reads an older file through a copy in memory, taken up to the current version. */
+static int copy_up(struct ot_pdb *d, struct ot_err *err)
+{
+    sqlite3 *copy = NULL;
+    sqlite3_backup *b;
+    int rc = sqlite3_open_v2(":memory:", &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    b = rc == SQLITE_OK ? sqlite3_backup_init(copy, "main", d->db, "main") : NULL;
+    if (b) {
+        (void)sqlite3_backup_step(b, -1);
+        rc = sqlite3_backup_finish(b);
+    }
+    if (!b || rc != SQLITE_OK)
+        (void)ot_fail(err, OT_EIO, "pool '%s': copying version %d into memory: %s", d->path,
+                      d->version, copy ? sqlite3_errmsg(copy) : "no memory");
+    else
+        (void)ot_pool_upgrade(copy, d->version, err);
+    if (err->code) {
+        (void)sqlite3_close(copy);
+        return err->code;
+    }
+    (void)sqlite3_close(d->db);
+    d->db = copy;
+    return 0;
+}
+
+static int check_version(struct ot_pdb *d, struct ot_err *err)
+{
+    int64_t app = ot_sql_int(d->db, "PRAGMA application_id", -1);
+
+    if (app != OT_POOL_APP_ID)
+        return ot_fail(err, OT_EDATA,
+                       "pool '%s': is an SQLite file but not a pool: application_id must be %d, "
+                       "got %lld",
+                       d->path, OT_POOL_APP_ID, (long long)app);
+    d->version = (int)ot_sql_int(d->db, "PRAGMA user_version", -1);
+    if (d->version < 1 || d->version > OT_POOL_VERSION)
+        return ot_fail(err, OT_ECONFIG,
+                       "pool '%s': schema version must be 1 to %d for this program, got %d",
+                       d->path, OT_POOL_VERSION, d->version);
+    return d->version < OT_POOL_VERSION ? copy_up(d, err) : 0;
+}
+
+int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err)
+{
+    *d = (struct ot_pdb){ .path = path };
+    if (check_file(path, err) == 0 && open_any(d, err) == 0 && check_version(d, err) == 0)
+        return 0;
+    ot_pdb_close(d);
+    return err->code;
+}
+
+void ot_pdb_close(struct ot_pdb *d)
+{
+    (void)sqlite3_close(d->db);
+    d->db = NULL;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static sqlite3_stmt *prepare(const struct ot_pdb *d, struct ot_err *err, const char *fmt,
+                             va_list ap)
+{
+    char *sql = sqlite3_vmprintf(fmt, ap);
+    sqlite3_stmt *s = NULL;
+
+    if (!sql) {
+        (void)ot_fail(err, OT_ENOMEM, "pool: no memory for a query of %zu bytes", strlen(fmt));
+        return NULL;
+    }
+    if (sqlite3_prepare_v2(d->db, sql, -1, &s, NULL) != SQLITE_OK)
+        (void)ot_sql_fail(d->db, err, "asking");
+    sqlite3_free(sql);
+    return s;
+}
+
+sqlite3_stmt *ot_pdb_query(const struct ot_pdb *d, struct ot_err *err, const char *fmt, ...)
+{
+    sqlite3_stmt *s;
+    va_list ap;
+
+    va_start(ap, fmt);
+    s = prepare(d, err, fmt, ap);
+    va_end(ap);
+    return s;
+}
+
+int ot_pdb_step(const struct ot_pdb *d, sqlite3_stmt *s, struct ot_err *err)
+{
+    int rc = sqlite3_step(s);
+
+    if (rc == SQLITE_ROW)
+        return 1;
+    return rc == SQLITE_DONE ? 0 : ot_sql_fail(d->db, err, "reading");
+}
+
+int64_t ot_pdb_int(const struct ot_pdb *d, int64_t otherwise, const char *fmt, ...)
+{
+    struct ot_err err = OT_ERR_INIT;
+    sqlite3_stmt *s;
+    va_list ap;
+
+    va_start(ap, fmt);
+    s = prepare(d, &err, fmt, ap);
+    va_end(ap);
+    if (s && sqlite3_step(s) == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL)
+        otherwise = sqlite3_column_int64(s, 0);
+    (void)sqlite3_finalize(s);
+    return otherwise;
+}
+
+double ot_pdb_num(const struct ot_pdb *d, const char *fmt, ...)
+{
+    struct ot_err err = OT_ERR_INIT;
+    double v = NAN;
+    sqlite3_stmt *s;
+    va_list ap;
+
+    va_start(ap, fmt);
+    s = prepare(d, &err, fmt, ap);
+    va_end(ap);
+    if (s && sqlite3_step(s) == SQLITE_ROW)
+        v = ot_pdb_real(s, 0);
+    (void)sqlite3_finalize(s);
+    return v;
+}
+
+static void add_cell(struct ot_table *t, sqlite3_stmt *s, int c)
+{
+    switch (sqlite3_column_type(s, c)) {
+    case SQLITE_INTEGER:
+        ot_table_int(t, sqlite3_column_int64(s, c));
+        break;
+    case SQLITE_FLOAT:
+        ot_table_num(t, sqlite3_column_double(s, c));
+        break;
+    case SQLITE_NULL:
+        ot_table_text(t, NULL);
+        break;
+    default:
+        ot_table_text(t, ot_pdb_str(s, c));
+    }
+}
+
+int ot_pdb_table(const struct ot_pdb *d, struct ot_table *t, struct ot_err *err, const char *fmt,
+                 ...)
+{
+    sqlite3_stmt *s;
+    va_list ap;
+    int rc, n;
+
+    va_start(ap, fmt);
+    s = prepare(d, err, fmt, ap);
+    va_end(ap);
+    if (!s)
+        return err->code;
+    n = sqlite3_column_count(s);
+    for (int c = 0; c < n && !t->n_cells && t->n_columns < n; c++)
+        ot_table_columns(t, sqlite3_column_name(s, c));
+    while ((rc = ot_pdb_step(d, s, err)) > 0)
+        for (int c = 0; c < n; c++)
+            add_cell(t, s, c);
+    (void)sqlite3_finalize(s);
+    return rc < 0 ? rc : ot_table_ok(t, err);
+}
+
+const char *ot_pdb_str(sqlite3_stmt *s, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(s, column);
+
+    return text ? text : "";
+}
+
+double ot_pdb_real(sqlite3_stmt *s, int column)
+{
+    return sqlite3_column_type(s, column) == SQLITE_NULL ? (double)NAN
+                                                         : sqlite3_column_double(s, column);
+}
+
+int ot_pdb_run(const struct ot_pdb *d, uint64_t run, int64_t *id, struct ot_err *err)
+{
+    *id = run ? ot_pdb_int(d, 0, "SELECT run_id FROM run WHERE run_id=%lld", (long long)run)
+              : ot_pdb_int(d, 0, "SELECT max(run_id) FROM run");
+    if (run && !*id)
+        return ot_fail(err, OT_ENOINPUT, "pool '%s': --run: must be 1 to %lld, got %llu", d->path,
+                       (long long)ot_pdb_int(d, 0, "SELECT max(run_id) FROM run"),
+                       (unsigned long long)run);
+    return 0;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static const char *const states[] = { "waiting",  "cooling", "learned", "quarantined",
+                                      "excluded", "evicted", "control" };
+static const char *const kinds[] = { "image", "gt", "background", "tile" };
+
+static int number_of(const char *name, const char *const *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(name, list[i]) == 0 || (name[0] == '0' + i && !name[1]))
+            return i;
+    return -1;
+}
+
+const char *ot_pdb_state_name(int state)
+{
+    return state >= 0 && state < 7 ? states[state] : "?";
+}
+
+int ot_pdb_state_of(const char *name)
+{
+    return number_of(name, states, 7);
+}
+
+const char *ot_pdb_kind_name(int kind)
+{
+    return kind >= 0 && kind < 4 ? kinds[kind] : "?";
+}
+
+int ot_pdb_kind_of(const char *name)
+{
+    return number_of(name, kinds, 4);
+}
+
+/* ---- which instance -------------------------------------------------------------------------- */
+
+static bool all_digits(const char *text)
+{
+    if (!*text || strlen(text) > 18)
+        return false;
+    for (; *text; text++)
+        if (!isdigit((unsigned char)*text))
+            return false;
+    return true;
+}
+
+static void take_inst(sqlite3_stmt *s, struct ot_pdb_inst *f)
+{
+    f->inst = sqlite3_column_int64(s, 0);
+    f->sample = sqlite3_column_int64(s, 1);
+    (void)snprintf(f->key, sizeof f->key, "%s", ot_pdb_str(s, 2));
+    f->kind = sqlite3_column_int(s, 3);
+    f->slot = sqlite3_column_int(s, 4);
+}
+
+#define INST_OF                                                                          \
+    "SELECT i.inst_id, s.sample_id, s.lmdb_key, coalesce(i.kind,0), coalesce(i.slot,0) " \
+    "FROM sample s %s JOIN inst i USING(sample_id) WHERE "
+
+/* The rows of a key; how many there are, or an error. */
+static int find_key(const struct ot_pdb *d, const char *key, int kind, int slot,
+                    struct ot_pdb_inst *f, struct ot_err *err)
+{
+    sqlite3_stmt *s = ot_pdb_query(d, err,
+                                   INST_OF "s.lmdb_key=%Q AND (%d<0 OR i.inst_id IS NULL OR "
+                                           "i.kind=%d) AND (%d<0 OR i.inst_id IS NULL OR "
+                                           "i.slot=%d) ORDER BY i.loss_ema",
+                                   "LEFT", key, kind, kind, slot, slot);
+    int rc, n = 0;
+
+    if (!s)
+        return err->code;
+    while ((rc = ot_pdb_step(d, s, err)) > 0) {
+        take_inst(s, f); /* the last one, which is the hardest */
+        n++;
+    }
+    (void)sqlite3_finalize(s);
+    return rc < 0 ? rc : n;
+}
+
+int ot_pdb_find(const struct ot_pdb *d, const char *what, int kind, int slot,
+                struct ot_pdb_inst *found, struct ot_err *err)
+{
+    int n = find_key(d, what, kind, slot, found, err);
+    sqlite3_stmt *s;
+
+    if (n > 1)
+        return ot_fail(err, OT_EUSAGE,
+                       "'%s' has %d rows: give an inst_id (ohempool top) or --kind and --slot, "
+                       "got neither of one row",
+                       what, n);
+    if (n != 0 || !all_digits(what))
+        return n < 0 ? n
+               : n == 1
+                   ? 0
+                   : ot_fail(err, OT_ENOINPUT, "pool '%s': no row has the key '%s'", d->path, what);
+    s = ot_pdb_query(d, err, INST_OF "i.inst_id=%s", "", what);
+    if (!s)
+        return err->code;
+    n = ot_pdb_step(d, s, err);
+    if (n > 0)
+        take_inst(s, found);
+    (void)sqlite3_finalize(s);
+    return n < 0   ? n
+           : n > 0 ? 0
+                   : ot_fail(err, OT_ENOINPUT, "pool '%s': no row has the key or inst_id '%s'",
+                             d->path, what);
+}
