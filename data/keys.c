@@ -3,6 +3,7 @@
  */
 #include "data/keys.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +55,32 @@ int ot_keys_scan(struct ot_keys *k, struct ot_db *db, struct ot_err *err)
     return rc;
 }
 
+/* Byte order, a shorter key before its extensions: LMDB's. */
+static int compare(struct ot_bytes a, struct ot_bytes b)
+{
+    int c = memcmp(a.data, b.data, a.n < b.n ? a.n : b.n);
+
+    return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+/* Keys are found by bisection; those of a list of files, in the list's order, by their hash. */
+static int make_findable(struct ot_keys *k, struct ot_err *err)
+{
+    uint64_t first;
+
+    k->sorted = true;
+    for (size_t i = 1; k->sorted && i < k->n; i++)
+        k->sorted = compare(ot_keys_at(k, i - 1), ot_keys_at(k, i)) < 0;
+    for (size_t i = 0; !k->sorted && i < k->n; i++) {
+        struct ot_bytes key = ot_keys_at(k, i);
+        uint64_t hash = ot_hash64(key.data, key.n);
+
+        if (!ot_map_get(&k->hash, hash, &first) && ot_map_set(&k->hash, hash, i, err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
 int ot_keys_seal(struct ot_keys *k, const char *name, struct ot_err *err)
 {
     if (k->n == 0 || k->n > UINT32_MAX)
@@ -65,7 +92,7 @@ int ot_keys_seal(struct ot_keys *k, const char *name, struct ot_err *err)
     } else {
         k->fingerprint ^= ot_hash64(k->end, k->n * sizeof *k->end);
     }
-    return 0;
+    return make_findable(k, err);
 }
 
 struct ot_bytes ot_keys_at(const struct ot_keys *k, size_t index)
@@ -92,8 +119,76 @@ char *ot_keys_print(const struct ot_keys *k, size_t index, char *buf, size_t n)
     return buf;
 }
 
+/* The inverse of the escapes above, in place; the bytes' number, or -1 for what is none. */
+static long unescape(char *s)
+{
+    char *to = s;
+
+    for (const char *p = s; *p; to++) {
+        unsigned v;
+
+        if (*p != '\\') {
+            *to = *p++;
+            continue;
+        }
+        if (p[1] != 'x' || !isxdigit((unsigned char)p[2]) || !isxdigit((unsigned char)p[3]) ||
+            sscanf(p + 2, "%2x", &v) != 1)
+            return -1;
+        *to = (char)v;
+        p += 4;
+    }
+    return to - s;
+}
+
+static int64_t bisect(const struct ot_keys *k, struct ot_bytes key)
+{
+    size_t lo = 0, hi = k->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = compare(ot_keys_at(k, mid), key);
+
+        if (c == 0)
+            return (int64_t)mid;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return -1;
+}
+
+static int64_t find_hashed(const struct ot_keys *k, struct ot_bytes key)
+{
+    uint64_t at;
+
+    if (!ot_map_get(&k->hash, ot_hash64(key.data, key.n), &at))
+        return -1;
+    if (compare(ot_keys_at(k, at), key) == 0)
+        return (int64_t)at;
+    for (size_t i = 0; i < k->n; i++) /* another key has the same hash */
+        if (compare(ot_keys_at(k, i), key) == 0)
+            return (int64_t)i;
+    return -1;
+}
+
+int64_t ot_keys_find(const struct ot_keys *k, const char *printed)
+{
+    struct ot_err ignored = OT_ERR_INIT;
+    char *bytes = ot_strdup(printed, &ignored);
+    long n = bytes ? unescape(bytes) : -1;
+    struct ot_bytes key = { bytes, n < 0 ? 0 : (size_t)n };
+    int64_t at = -1;
+
+    if (n > 0)
+        at = k->sorted ? bisect(k, key) : find_hashed(k, key);
+    ot_free(bytes);
+    return at;
+}
+
 void ot_keys_release(struct ot_keys *k)
 {
+    ot_map_release(&k->hash);
     ot_free(k->text);
     ot_free(k->end);
     *k = (struct ot_keys){ 0 };

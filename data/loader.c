@@ -401,6 +401,11 @@ char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t
     return ot_keys_print(&l->source.keys, index, buf, n);
 }
 
+int64_t ot_loader_find(const struct ot_loader *l, const char *key)
+{
+    return ot_keys_find(&l->source.keys, key);
+}
+
 int ot_loader_max_boxes(const struct ot_loader *l)
 {
     return (int)l->source.transform.det->max_boxes;

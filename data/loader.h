@@ -106,6 +106,8 @@ size_t ot_loader_count(const struct ot_loader *l);         /* records */
 uint64_t ot_loader_fingerprint(const struct ot_loader *l); /* of the key list */
 /* The key of record `index` into buf (escaped when not printable); returns buf. */
 char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t n);
+/* The record of such a key, or -1 (of several with one key in a list: the first); thread-safe. */
+int64_t ot_loader_find(const struct ot_loader *l, const char *key);
 int ot_loader_max_boxes(const struct ot_loader *l);
 double ot_loader_wait_s(const struct ot_loader *l); /* caller's time in next/fetch */
 
