@@ -13,6 +13,8 @@ static const struct command {
 } commands[] = {
     { "top", ot_pcmd_top,
       "POOL.db [--class C] [--state S] [--kind K] [--view NAME]\n        the hardest rows" },
+    { "explain", ot_pcmd_explain,
+      "POOL.db KEY|INST_ID [--kind K] [--slot N]\n        the life of one sample in sentences" },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

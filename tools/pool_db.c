@@ -331,6 +331,18 @@ int ot_pdb_kind_of(const char *name)
     return number_of(name, kinds, 4);
 }
 
+char *ot_pdb_class(const struct ot_pdb *d, int label, char *buf, size_t n)
+{
+    struct ot_err err = OT_ERR_INIT;
+    sqlite3_stmt *s = ot_pdb_query(d, &err, "SELECT name FROM class WHERE label=%d", label);
+
+    (void)snprintf(buf, n, "%d", label);
+    if (s && sqlite3_step(s) == SQLITE_ROW)
+        (void)snprintf(buf, n, "%s", ot_pdb_str(s, 0));
+    (void)sqlite3_finalize(s);
+    return buf;
+}
+
 /* ---- which instance -------------------------------------------------------------------------- */
 
 static bool all_digits(const char *text)
@@ -404,4 +416,13 @@ int ot_pdb_find(const struct ot_pdb *d, const char *what, int kind, int slot,
            : n > 0 ? 0
                    : ot_fail(err, OT_ENOINPUT, "pool '%s': no row has the key or inst_id '%s'",
                              d->path, what);
+}
+
+int64_t ot_pdb_count(const struct ot_pdb *d, const char *key, int kind, int slot)
+{
+    return ot_pdb_int(
+        d, 0,
+        "SELECT count(*) FROM inst i JOIN sample s USING(sample_id) WHERE s.lmdb_key=%Q "
+        "AND (%d<0 OR i.kind=%d) AND (%d<0 OR i.slot=%d)",
+        key, kind, kind, slot, slot);
 }

@@ -58,9 +58,24 @@ struct ot_pdb_inst {
 int ot_pdb_find(const struct ot_pdb *d, const char *what, int kind, int slot,
                 struct ot_pdb_inst *found, struct ot_err *err);
 
-const char *ot_pdb_state_name(int state); /* "waiting" .. "control group" */
+/* Rows of a key (kind, slot -1: any). */
+int64_t ot_pdb_count(const struct ot_pdb *d, const char *key, int kind, int slot);
+
+const char *ot_pdb_state_name(int state); /* "waiting" .. "control" */
 int ot_pdb_state_of(const char *name);    /* by name or number; -1: no state */
 const char *ot_pdb_kind_name(int kind);   /* "image" .. "tile" */
 int ot_pdb_kind_of(const char *name);     /* -1: no kind */
+
+/* The same in SQL; the argument is a column's name as a string literal. */
+#define OT_SQL_STATE(c)                                                       \
+    "CASE " c " WHEN 0 THEN 'waiting' WHEN 1 THEN 'cooling' WHEN 2 THEN "     \
+    "'learned' WHEN 3 THEN 'quarantined' WHEN 4 THEN 'excluded' WHEN 5 THEN " \
+    "'evicted' WHEN 6 THEN 'control' END"
+#define OT_SQL_KIND(c)                                                          \
+    "CASE " c " WHEN 0 THEN 'image' WHEN 1 THEN 'gt' WHEN 2 THEN 'background' " \
+    "WHEN 3 THEN 'tile' END"
+
+/* "name" of a class, its number where it has none; returns buf. */
+char *ot_pdb_class(const struct ot_pdb *d, int label, char *buf, size_t n);
 
 #endif

@@ -47,17 +47,15 @@ static int hardest(const struct ot_pdb *d, const struct want *w, const struct ot
 
     return ot_pdb_table(
         d, t, err,
-        "SELECT i.inst_id, s.lmdb_key AS key, k.name AS kind, i.slot, "
-        "coalesce(c.name,i.label) AS class, coalesce(p.name,i.pred) AS predicted, "
-        "i.p_pred AS conf, i.loss_ema AS loss, i.n_seen AS seen, i.n_reinj AS reinjected, "
-        "n.name AS state FROM inst i JOIN sample s USING(sample_id) "
-        "LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred "
-        "JOIN (SELECT 0 AS id,'waiting' AS name UNION ALL VALUES(1,'cooling'),(2,'learned'),"
-        "(3,'quarantined'),(4,'excluded'),(5,'evicted'),(6,'control')) n ON n.id=i.state "
-        "JOIN (SELECT 0 AS id,'image' AS name UNION ALL VALUES(1,'gt'),(2,'background'),(3,'tile'))"
-        " k ON k.id=i.kind WHERE i.planted=0 AND (%d=i.state OR %d<0 AND i.state IN(0,1,6)) "
-        "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) "
-        "ORDER BY i.loss_ema DESC, i.inst_id LIMIT %d",
+        "SELECT i.inst_id, s.lmdb_key AS key, " OT_SQL_KIND(
+            "i.kind") " AS kind, i.slot, "
+                      "coalesce(c.name,i.label) AS class, coalesce(p.name,i.pred) AS predicted, "
+                      "i.p_pred AS conf, i.loss_ema AS loss, i.n_seen AS seen, i.n_reinj AS reinjected, " OT_SQL_STATE(
+                          "i.state") " AS state FROM inst i JOIN sample s USING(sample_id) "
+                                     "LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred "
+                                     "WHERE i.planted=0 AND (%d=i.state OR %d<0 AND i.state IN(0,1,6)) "
+                                     "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) "
+                                     "ORDER BY i.loss_ema DESC, i.inst_id LIMIT %d",
         w->state_id, w->state_id, w->kind_id, w->kind_id, c, c, c, out->limit ? out->limit : -1);
 }
 
