@@ -11,6 +11,9 @@ static const struct command {
     int (*run)(int argc, char **argv, struct ot_err *err);
     const char *usage;
 } commands[] = {
+    { "summary", ot_pcmd_summary,
+      "POOL.db\n        what a person reads in the morning: losses, effect, suspects, what "
+      "changed" },
     { "top", ot_pcmd_top,
       "POOL.db [--class C] [--state S] [--kind K] [--view NAME]\n        the hardest rows" },
     { "explain", ot_pcmd_explain,

@@ -150,10 +150,33 @@ static int check_version(struct ot_pdb *d, struct ot_err *err)
     return d->version < OT_POOL_VERSION ? copy_up(d, err) : 0;
 }
 
+static void state_name(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+    (void)n;
+    sqlite3_result_text(ctx, ot_pdb_state_name(sqlite3_value_int(v[0])), -1, SQLITE_STATIC);
+}
+
+static void kind_name(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+    (void)n;
+    sqlite3_result_text(ctx, ot_pdb_kind_name(sqlite3_value_int(v[0])), -1, SQLITE_STATIC);
+}
+
+static int add_functions(struct ot_pdb *d, struct ot_err *err)
+{
+    const int how = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY;
+
+    if (sqlite3_create_function(d->db, "state_name", 1, how, NULL, state_name, NULL, NULL) ||
+        sqlite3_create_function(d->db, "kind_name", 1, how, NULL, kind_name, NULL, NULL))
+        return ot_sql_fail(d->db, err, "adding functions");
+    return 0;
+}
+
 int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err)
 {
     *d = (struct ot_pdb){ .path = path };
-    if (check_file(path, err) == 0 && open_any(d, err) == 0 && check_version(d, err) == 0)
+    if (check_file(path, err) == 0 && open_any(d, err) == 0 && check_version(d, err) == 0 &&
+        add_functions(d, err) == 0)
         return 0;
     ot_pdb_close(d);
     return err->code;
@@ -179,6 +202,8 @@ static sqlite3_stmt *prepare(const struct ot_pdb *d, struct ot_err *err, const c
     }
     if (sqlite3_prepare_v2(d->db, sql, -1, &s, NULL) != SQLITE_OK)
         (void)ot_sql_fail(d->db, err, "asking");
+    else if (sqlite3_bind_parameter_count(s) == 1)
+        (void)sqlite3_bind_int64(s, 1, d->run);
     sqlite3_free(sql);
     return s;
 }

@@ -24,6 +24,7 @@ struct ot_pdb {
     sqlite3 *db;
     const char *path; /* borrowed */
     int version;      /* of the file; what is read is always the current one */
+    int64_t run;      /* what ?1 stands for in all queries */
 };
 
 int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err);
@@ -66,14 +67,7 @@ int ot_pdb_state_of(const char *name);    /* by name or number; -1: no state */
 const char *ot_pdb_kind_name(int kind);   /* "image" .. "tile" */
 int ot_pdb_kind_of(const char *name);     /* -1: no kind */
 
-/* The same in SQL; the argument is a column's name as a string literal. */
-#define OT_SQL_STATE(c)                                                       \
-    "CASE " c " WHEN 0 THEN 'waiting' WHEN 1 THEN 'cooling' WHEN 2 THEN "     \
-    "'learned' WHEN 3 THEN 'quarantined' WHEN 4 THEN 'excluded' WHEN 5 THEN " \
-    "'evicted' WHEN 6 THEN 'control' END"
-#define OT_SQL_KIND(c)                                                          \
-    "CASE " c " WHEN 0 THEN 'image' WHEN 1 THEN 'gt' WHEN 2 THEN 'background' " \
-    "WHEN 3 THEN 'tile' END"
+/* In SQL: state_name(state), kind_name(kind). */
 
 /* "name" of a class, its number where it has none; returns buf. */
 char *ot_pdb_class(const struct ot_pdb *d, int label, char *buf, size_t n);

@@ -168,8 +168,8 @@ static void say_verdicts(const struct life *l)
     struct ot_err err = OT_ERR_INIT;
     sqlite3_stmt *s = ot_pdb_query(
         l->d, &err,
-        "SELECT at, coalesce(who,'somebody'), verdict, new_label, note, applied_run, outcome, source "
-        "FROM verdict WHERE inst_id=%lld OR (lmdb_key=%Q AND coalesce(kind,0)=%d AND "
+        "SELECT at, coalesce(who,'somebody'), verdict, new_label, note, applied_run, outcome, "
+        "source FROM verdict WHERE inst_id=%lld OR (lmdb_key=%Q AND coalesce(kind,0)=%d AND "
         "coalesce(slot,0)=%d) ORDER BY at",
         (long long)l->who.inst, l->who.key, l->who.kind, l->who.slot);
 
@@ -230,8 +230,8 @@ static int say_row(const struct life *l, struct ot_err *err)
     sqlite3_stmt *s = ot_pdb_query(
         l->d, err,
         "SELECT state, label, pred, p_label, p_pred, loss, loss_ema, loss_max, loss_first, n_seen, "
-        "n_reinj, n_contra, n_forget, margin_sum, weight, last_run, last_iter, label_given, planted, "
-        "control, x0, y0, x1, y1 FROM inst WHERE inst_id=%lld",
+        "n_reinj, n_contra, n_forget, margin_sum, weight, last_run, last_iter, label_given, "
+        "planted, control FROM inst WHERE inst_id=%lld",
         (long long)l->who.inst);
     char label[128], pred[128], given[128];
     int rc, seen, state;

@@ -47,15 +47,14 @@ static int hardest(const struct ot_pdb *d, const struct want *w, const struct ot
 
     return ot_pdb_table(
         d, t, err,
-        "SELECT i.inst_id, s.lmdb_key AS key, " OT_SQL_KIND(
-            "i.kind") " AS kind, i.slot, "
-                      "coalesce(c.name,i.label) AS class, coalesce(p.name,i.pred) AS predicted, "
-                      "i.p_pred AS conf, i.loss_ema AS loss, i.n_seen AS seen, i.n_reinj AS reinjected, " OT_SQL_STATE(
-                          "i.state") " AS state FROM inst i JOIN sample s USING(sample_id) "
-                                     "LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred "
-                                     "WHERE i.planted=0 AND (%d=i.state OR %d<0 AND i.state IN(0,1,6)) "
-                                     "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) "
-                                     "ORDER BY i.loss_ema DESC, i.inst_id LIMIT %d",
+        "SELECT i.inst_id, s.lmdb_key AS key, kind_name(i.kind) AS kind, i.slot, "
+        "coalesce(c.name,i.label) AS class, coalesce(p.name,i.pred) AS predicted, "
+        "i.p_pred AS conf, i.loss_ema AS loss, i.n_seen AS seen, i.n_reinj AS reinjected, "
+        "state_name(i.state) AS state FROM inst i JOIN sample s USING(sample_id) "
+        "LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred "
+        "WHERE i.planted=0 AND (%d=i.state OR %d<0 AND i.state IN(0,1,6)) "
+        "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) "
+        "ORDER BY i.loss_ema DESC, i.inst_id LIMIT %d",
         w->state_id, w->state_id, w->kind_id, w->kind_id, c, c, c, out->limit ? out->limit : -1);
 }
 
