@@ -18,6 +18,9 @@ static const struct command {
       "POOL.db [--class C] [--state S] [--kind K] [--view NAME]\n        the hardest rows" },
     { "explain", ot_pcmd_explain,
       "POOL.db KEY|INST_ID [--kind K] [--slot N]\n        the life of one sample in sentences" },
+    { "sheet", ot_pcmd_sheet,
+      "POOL.db OUT.png [--view V] [--class C] [--confusion TRUTH,PREDICTED] [--limit 100]\n"
+      "        [--columns N] [--cell 96] [--db LMDB]\n        a contact sheet with boxes" },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
