@@ -41,6 +41,11 @@ static int check_one(const struct ot_miner *m, const struct ot_look *k, struct o
         return ot_fail(err, OT_EDATA,
                        "mining: sample %u, kind %d, slot %d: label must be in [0, %d), got %d",
                        k->sample, k->kind, k->slot, m->conf.n_classes, k->label);
+    if (k->given < 0 || k->given >= m->conf.n_classes)
+        return ot_fail(
+            err, OT_EDATA,
+            "mining: sample %u, kind %d, slot %d: given label must be in [0, %d), got %d",
+            k->sample, k->kind, k->slot, m->conf.n_classes, k->given);
     return 0;
 }
 

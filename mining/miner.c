@@ -6,8 +6,6 @@
  * a batch is judged by the losses before it.  Each change of state is told with its reason.
  */
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -37,6 +35,12 @@ static int check_conf(const struct ot_miner_conf *c, struct ot_err *err)
         { "probe_after", c->probe_after, 1, 1 << 30 },
         { "probe_conf", (double)c->probe_conf, 0, 1 },
         { "quarantine_weight", (double)c->quarantine_weight, 0, 1 },
+        { "importance_beta", (double)c->importance_beta, 0, 1 },
+        { "scope_looks", c->scope_looks, c->scope_all, 1 << 30 },
+        { "scope_margin", (double)c->scope_margin, 0, 1 },
+        { "control", (double)c->control, 0, 1 },
+        { "thermometer", (double)c->thermometer, 0, 1 },
+        { "first class", c->first_class, 0, 1 << 24 },
         { "number of classes", c->n_classes, 1, 1 << 24 },
         { "number of samples", c->n_samples, 1, UINT32_MAX },
     };
@@ -63,10 +67,12 @@ static int allocate(struct ot_miner *m, struct ot_err *err)
     m->out_id = m->book ? ot_alloc((size_t)m->book_cap, sizeof *m->out_id, err) : NULL;
     m->out_before = m->out_id ? ot_alloc((size_t)m->book_cap, sizeof(float), err) : NULL;
     m->out_after = m->out_before ? ot_alloc((size_t)m->book_cap, sizeof(float), err) : NULL;
-    if (!m->out_after || ot_window_init(&m->window, m->conf.window, err) < 0)
+    m->drawn = m->out_after ? ot_alloc((size_t)m->conf.batch, sizeof *m->drawn, err) : NULL;
+    if (!m->drawn || ot_sumtree_init(&m->waiting, m->conf.n_samples, err) < 0 ||
+        ot_window_init(&m->window, m->conf.window, err) < 0)
         return err->code;
     for (uint32_t s = 0; s < m->conf.n_samples; s++)
-        m->sample[s] = (struct ot_sample){ .rows = { -1, -1 }, .wait_pos = -1 };
+        m->sample[s] = (struct ot_sample){ .rows = { -1, -1 } };
     return 0;
 }
 
@@ -81,11 +87,16 @@ struct ot_miner *ot_miner_new(const struct ot_miner_conf *conf, const struct ot_
     if (!m)
         return NULL;
     m->conf = *conf;
+    if (conf->naive) { /* the textbook's pool, and nothing more */
+        m->conf.control = m->conf.thermometer = 0;
+        m->conf.scope_all = m->conf.auto_share = false;
+    }
     if (sink)
         m->sink = *sink;
     m->free_slot = -1;
     m->cooling = m->by_id = (struct ot_list){ -1, -1 };
     m->next_id = 1;
+    m->sentinel.factor = 1;
     if (allocate(m, err) < 0) {
         ot_miner_free(m);
         return NULL;
@@ -106,166 +117,16 @@ void ot_miner_free(struct ot_miner *m)
     ot_free(m->out_before);
     ot_free(m->out_after);
     ot_free(m->e);
-    ot_free(m->waiting);
+    ot_free(m->drawn);
+    ot_sumtree_release(&m->waiting);
     ot_free(m->order);
     ot_free(m->cand);
     ot_map_release(&m->by_key);
+    ot_stats_release(&m->stats);
+    ot_free(m->judged);
+    ot_free(m->sentinel.best);
     ot_window_release(&m->window);
     ot_free(m);
-}
-
-/* ---- telling --------------------------------------------------------------------------------- */
-
-void ot_tell_row(struct ot_miner *m, int64_t iter, int32_t i)
-{
-    if (m->sink.row)
-        m->sink.row(m->sink.ctx, iter, &m->e[i].r);
-}
-
-void ot_tell(struct ot_miner *m, int64_t iter, int32_t i, enum ot_event_kind what, const char *fmt,
-             ...)
-{
-    char why[192];
-    va_list ap;
-
-    if (!m->sink.event)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(why, sizeof why, fmt, ap);
-    va_end(ap);
-    m->sink.event(m->sink.ctx, iter, &m->e[i].r, what, m->e[i].r.loss, why);
-}
-
-/* The bound as a person reads it: "q90 2.02", "threshold 2", "rank 8, 1.70". */
-static const char *bound_text(const struct ot_miner *m, const struct ot_bound *b, char buf[48])
-{
-    switch (m->conf.admit) {
-    case OT_ADMIT_QUANTILE:
-        (void)snprintf(buf, 48, "> q%.4g %.2f", 100 * (double)m->conf.quantile, (double)b->v);
-        break;
-    case OT_ADMIT_THRESHOLD:
-        (void)snprintf(buf, 48, "> threshold %.4g", (double)b->v);
-        break;
-    case OT_ADMIT_TOPK:
-        (void)snprintf(buf, 48, ">= %.2f, worst %d of the batch", (double)b->v, b->most);
-        break;
-    }
-    return buf;
-}
-
-/* ---- one look at a row ----------------------------------------------------------------------- */
-
-bool ot_contradicted(const struct ot_miner *m, const struct ot_row *r)
-{
-    return r->pred != r->label && r->p_pred > m->conf.probe_conf;
-}
-
-/* p(label) - p(best other).  A look carries p(label) and p(pred) only: where the prediction is
- * right the best other is at most 1 - p(label), and the margin at least max(0, 2 p(label) - 1). */
-static double margin(const struct ot_look *k)
-{
-    if (k->pred != k->label)
-        return (double)k->p_label - (double)k->p_pred;
-    return fmax(0, 2 * (double)k->p_label - 1);
-}
-
-void ot_row_look(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_look *k)
-{
-    struct ot_entry *e = &m->e[i];
-    struct ot_row *r = &e->r;
-
-    e->stamp = m->stamp;
-    r->pred = k->pred;
-    r->p_label = k->p_label;
-    r->p_pred = k->p_pred;
-    r->flip = k->flip;
-    r->loss = k->loss;
-    r->loss_ema = m->conf.ema * r->loss_ema + (1 - m->conf.ema) * k->loss;
-    r->loss_max = fmaxf(r->loss_max, k->loss);
-    r->margin_sum += margin(k);
-    r->n_seen++;
-    r->n_contra += ot_contradicted(m, r);
-    r->last_iter = iter;
-    e->low = k->loss < m->conf.retire ? e->low + 1 : 0;
-    if (r->kind != OT_KIND_BG_ROI) /* a background box stays what later boxes are matched with */
-        memcpy(r->box, k->box, sizeof r->box);
-    if (k->label != r->label)
-        ot_rows_set_label(m, i, k->label);
-    ot_rows_resort(m, i);
-}
-
-void ot_row_learned(struct ot_miner *m, int32_t i, int64_t iter, const char *when)
-{
-    ot_rows_set_state(m, i, OT_LEARNED);
-    m->learned_total++;
-    ot_tell(m, iter, i, OT_EV_LEARNED, "loss %.2f < retire %.4g %s", (double)m->e[i].r.loss,
-            (double)m->conf.retire, when);
-}
-
-static void forgot(struct ot_miner *m, int32_t i, int64_t iter, const char *bound)
-{
-    ot_rows_set_state(m, i, OT_WAITING);
-    m->e[i].r.n_forget++;
-    ot_tell(m, iter, i, OT_EV_FORGOT, "was learned, now loss %.2f %s", (double)m->e[i].r.loss,
-            bound);
-}
-
-static void released(struct ot_miner *m, int32_t i, int64_t iter)
-{
-    bool low = m->e[i].r.loss < m->conf.retire;
-
-    ot_rows_set_state(m, i, low ? OT_LEARNED : OT_WAITING);
-    m->released_total++;
-    m->learned_total += low;
-    ot_tell(m, iter, i, OT_EV_RELEASE, "loss %.2f < release %.4g; now %s", (double)m->e[i].r.loss,
-            (double)m->conf.release, low ? "learned" : "waiting");
-}
-
-/* What a look does to the state; a booked row's state is decided by ot_remeasure(). */
-static void after_look(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_bound *b)
-{
-    struct ot_entry *e = &m->e[i];
-    bool hard = ot_bound_passes(b, e->r.loss);
-    char text[48];
-
-    switch ((enum ot_state)e->r.state) {
-    case OT_COOLING:
-        if (hard && e->r.cool_until == OT_NEVER) {
-            ot_rows_set_state(m, i, OT_WAITING);
-            break;
-        } /* fall through */
-    case OT_WAITING:
-        if (e->low >= OT_LOW_LOOKS)
-            ot_row_learned(m, i, iter, "on two looks in a row");
-        break;
-    case OT_LEARNED:
-        if (hard)
-            forgot(m, i, iter, bound_text(m, b, text));
-        break;
-    case OT_QUARANTINED:
-        if (e->r.loss < m->conf.release)
-            released(m, i, iter);
-        break;
-    case OT_EXCLUDED:
-    case OT_CONTROL:
-        break;
-    }
-}
-
-static int look_at_row(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_look *k,
-                       const struct ot_bound *b, struct ot_err *err)
-{
-    if (m->e[i].stamp == m->stamp) /* the worst look of this batch has spoken */
-        return 0;
-    if (k->label != m->e[i].r.label && ot_reserve_class(m, k->label, err) < 0)
-        return err->code;
-    ot_row_look(m, i, iter, k);
-    if (m->e[i].book < 0)
-        after_look(m, i, iter, b);
-    else if (b->most == 0) /* re-injected */
-        m->book[m->e[i].book].after = k->loss;
-    ot_tell_row(m, iter, i);
-    return 0;
 }
 
 /* ---- admission ------------------------------------------------------------------------------- */
@@ -306,39 +167,97 @@ static bool make_room(struct ot_miner *m, int64_t iter, const struct ot_look *k)
     return true;
 }
 
-static int admit(struct ot_miner *m, int64_t iter, const struct ot_look *k,
-                 const struct ot_bound *b, struct ot_err *err)
+/* The row of an instance that had none, after its first look; -1: out of memory. */
+static int32_t new_row(struct ot_miner *m, int64_t iter, const struct ot_look *k,
+                       struct ot_err *err)
 {
+    struct ot_sample *s = &m->sample[k->sample];
     struct ot_row r = { .id = m->next_id,
                         .sample = k->sample,
                         .kind = k->kind,
-                        .slot = k->slot,
+                        .slot = k->slot < 0 ? s->next_bg : k->slot,
                         .label = k->label,
                         .label_given = k->given,
-                        .weight = 1,
-                        .loss_ema = k->loss,
-                        .loss_max = k->loss,
-                        .loss_first = k->loss,
+                        .control = ot_in_control(m, k->sample),
                         .first_iter = iter };
+    uint64_t key = ot_row_key(r.sample, r.kind, r.slot);
+    struct ot_stat *stat = ot_stat_find(m, key);
+    int32_t i;
+
+    r.planted = ot_is_planted(m, key);
+    r.state = r.control ? OT_CONTROL : OT_WAITING;
+    memcpy(r.box, k->box, sizeof r.box);
+    i = ot_rows_add(m, &r, err);
+    if (i < 0)
+        return i;
+    if (r.kind == OT_KIND_BG_ROI && r.slot >= s->next_bg)
+        s->next_bg = r.slot + 1;
+    if (stat)
+        stat->flags |= OT_STAT_ADMITTED;
+    m->next_id++;
+    m->admitted++;
+    return ot_row_look(m, i, iter, k, err) < 0 ? -1 : i;
+}
+
+static int admit(struct ot_miner *m, int64_t iter, const struct ot_look *k,
+                 const struct ot_bound *b, struct ot_err *err)
+{
     char text[48];
     int32_t i;
 
-    memcpy(r.box, k->box, sizeof r.box);
-    if (r.slot < 0)
-        r.slot = m->sample[k->sample].next_bg;
-    else if (r.kind == OT_KIND_BG_ROI && ot_rows_find(m, ot_row_key(r.sample, r.kind, r.slot)) >= 0)
+    if (k->kind == OT_KIND_BG_ROI && k->slot >= 0 &&
+        ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot)) >= 0)
         return 0;
-    i = ot_rows_add(m, &r, err);
+    i = new_row(m, iter, k, err);
     if (i < 0)
         return err->code;
-    if (r.kind == OT_KIND_BG_ROI && r.slot >= m->sample[k->sample].next_bg)
-        m->sample[k->sample].next_bg = r.slot + 1;
-    m->next_id++;
-    m->admitted++;
-    ot_row_look(m, i, iter, k);
     ot_tell_row(m, iter, i);
-    ot_tell(m, iter, i, OT_EV_ADMIT, "loss %.2f %s; class share %.0f %%", (double)k->loss,
-            bound_text(m, b, text), 100.0 * m->class[r.label].rows / m->n_rows);
+    ot_tell(m, iter, i, OT_EV_ADMIT, "loss %.2f %s; class share %.0f %%%s", (double)k->loss,
+            ot_bound_text(m, b, text), 100.0 * m->class[k->label].rows / m->n_rows,
+            m->e[i].r.control ? "; control group" : "");
+    return 0;
+}
+
+/* ---- quarantine of whatever passes ----------------------------------------------------------- */
+
+/* Its row, made when there is none: what has to go for it is the easiest row.  *i -1: there is
+ * room for no more, quarantined rows hold half the pool at most in this way. */
+static int row_to_hold(struct ot_miner *m, int64_t iter, const struct ot_look *k, int32_t *i,
+                       struct ot_err *err)
+{
+    int32_t least;
+
+    *i = ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot));
+    if (*i >= 0 || 2 * m->n_state[OT_QUARANTINED] >= m->conf.capacity)
+        return 0;
+    if (m->n_rows >= m->conf.capacity) {
+        least = ot_rows_least(m);
+        if (least < 0)
+            return 0;
+        evict(m, least, iter, k, "a full pool");
+    }
+    *i = new_row(m, iter, k, err);
+    return *i < 0 ? err->code : 0;
+}
+
+static int hold_suspect(struct ot_miner *m, const struct ot_pass *p, const struct ot_look *k,
+                        const struct ot_stat *s, struct ot_err *err)
+{
+    uint32_t seen = s->n_seen, contra = s->n_contra;
+    double margin = (double)s->margin;
+    int32_t i;
+
+    if (row_to_hold(m, p->iter, k, &i, err) < 0)
+        return err->code;
+    if (i < 0 || m->e[i].book >= 0 || m->e[i].r.state == OT_QUARANTINED ||
+        m->e[i].r.state == OT_EXCLUDED)
+        return 0;
+    ot_rows_set_state(m, i, OT_QUARANTINED);
+    m->quarantined_total++;
+    ot_tell_row(m, p->iter, i);
+    ot_tell(m, p->iter, i, OT_EV_QUARANTINE,
+            "contradicted in %u of %u looks, mean margin %.2f < -%.4g; now class %d with p %.2f",
+            contra, seen, margin, (double)m->conf.scope_margin, k->pred, (double)k->p_pred);
     return 0;
 }
 
@@ -354,9 +273,52 @@ static bool repeats(const struct ot_miner *m, const struct ot_look *looks, size_
     return false;
 }
 
-/* Looks at the rows that are known; what is not known and hard becomes a candidate. */
-static int look_at_known(struct ot_miner *m, int64_t iter, const struct ot_look *looks, size_t n,
-                         const struct ot_bound *b, bool admitting, struct ot_err *err)
+static int look_at_row(struct ot_miner *m, int32_t i, const struct ot_pass *p,
+                       const struct ot_look *k, struct ot_err *err)
+{
+    if (m->e[i].stamp == m->stamp) /* the worst look of this batch has spoken */
+        return 0;
+    if (ot_row_look(m, i, p->iter, k, err) < 0)
+        return err->code;
+    if (m->e[i].book < 0)
+        ot_row_after_look(m, i, p);
+    else if (p->reinjected)
+        m->book[m->e[i].book].after = k->loss;
+    ot_tell_row(m, p->iter, i);
+    return 0;
+}
+
+/* An image or an object: its statistics, its row, and whether it is suspected.  *known: nothing
+ * is left to decide about it. */
+static int look_at_instance(struct ot_miner *m, const struct ot_pass *p, const struct ot_look *k,
+                            bool *known, struct ot_err *err)
+{
+    int32_t i = ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot));
+    struct ot_stat *s = ot_stat_look(m, k, p, err);
+
+    if (!s || (i >= 0 && look_at_row(m, i, p, k, err) < 0))
+        return err->code;
+    *known = i >= 0;
+    if (!m->conf.scope_all || p->reinjected || !p->after_warmup || k->pred == k->label ||
+        !(k->p_pred > m->conf.probe_conf) || !ot_stat_suspect(m, s))
+        return 0;
+    *known = true;
+    return hold_suspect(m, p, k, s, err);
+}
+
+static int look_at_background(struct ot_miner *m, const struct ot_pass *p, const struct ot_look *k,
+                              int *n_bg, bool *known, struct ot_err *err)
+{
+    int32_t i = k->slot < 0 ? ot_match_background(m, k->sample, k->box, n_bg)
+                            : ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot));
+
+    *known = i >= 0;
+    return i < 0 ? 0 : look_at_row(m, i, p, k, err);
+}
+
+/* Looks at each instance once; what has no row and is hard becomes a candidate. */
+static int look_at_all(struct ot_miner *m, const struct ot_pass *p, const struct ot_look *looks,
+                       size_t n, struct ot_err *err)
 {
     size_t group = 0;
     int n_bg = 0;
@@ -365,20 +327,16 @@ static int look_at_known(struct ot_miner *m, int64_t iter, const struct ot_look 
         const struct ot_cand *c = &m->order[o], *prev = o ? c - 1 : NULL;
         const struct ot_look *k = &looks[c->look];
         bool box = k->slot < 0, same = prev && prev->sample == c->sample && prev->kind == c->kind;
-        int32_t i;
+        bool known = false;
 
         if (!same)
             group = m->n_cand;
         if (!box && same && prev->slot == c->slot)
             continue;
-        i = box ? ot_match_background(m, k->sample, k->box, &n_bg)
-                : ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot));
-        if (i >= 0) {
-            if (look_at_row(m, i, iter, k, b, err) < 0)
-                return err->code;
-            continue;
-        }
-        if (!admitting || !ot_bound_passes(b, k->loss))
+        if (k->kind == OT_KIND_BG_ROI ? look_at_background(m, p, k, &n_bg, &known, err) < 0
+                                      : look_at_instance(m, p, k, &known, err) < 0)
+            return err->code;
+        if (known || !ot_bound_passes(&p->bound, k->loss))
             continue;
         if (box && (n_bg + (int)(m->n_cand - group) >= OT_BG_ROWS || repeats(m, looks, group, k)))
             continue;
@@ -390,25 +348,28 @@ static int look_at_known(struct ot_miner *m, int64_t iter, const struct ot_look 
 int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected, const struct ot_look *looks,
                      size_t n, struct ot_err *err)
 {
-    struct ot_bound b = { .v = NAN, .most = 0 }; /* re-injected: nothing is admitted or forgotten */
-    bool admitting = !reinjected && iter >= m->conf.start_iter;
+    struct ot_pass p = { .iter = iter,
+                         .reinjected = reinjected,
+                         .after_warmup = iter >= m->conf.start_iter,
+                         /* re-injected, or in warm-up: nothing is admitted or forgotten */
+                         .bound = { .v = NAN } };
 
     if (ot_looks_check(m, looks, n, err) < 0 || ot_looks_sort(m, looks, n, err) < 0)
         return err->code;
     m->stamp++;
-    if (!reinjected)
-        b = ot_looks_bound(m, looks, n);
-    if (look_at_known(m, iter, looks, n, &b, admitting, err) < 0)
+    if (!reinjected && p.after_warmup)
+        p.bound = ot_looks_bound(m, looks, n);
+    if (look_at_all(m, &p, looks, n, err) < 0)
         return err->code;
     ot_cands_sort(m);
-    for (size_t c = 0; c < m->n_cand && b.most > 0; c++) {
+    for (size_t c = 0; c < m->n_cand && p.bound.most > 0; c++) {
         const struct ot_look *k = &looks[m->cand[c].look];
 
         if (!make_room(m, iter, k))
             continue;
-        if (admit(m, iter, k, &b, err) < 0)
+        if (admit(m, iter, k, &p.bound, err) < 0)
             return err->code;
-        b.most--;
+        p.bound.most--;
     }
     if (reinjected)
         ot_remeasure(m, iter);

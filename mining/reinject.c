@@ -2,10 +2,10 @@
  * reinject.c - when a batch is trained on again, which samples are in it, and what became of them.
  *
  * When: enough samples wait, enough fresh iterations lie between, the share of re-injected
- * iterations stays within its limit.  Which: a uniform draw without replacement among the
- * waiting samples (not the worst: at the top is where the wrong labels are), by the
- * counter-based generator.  Afterwards each booked row that was seen is learned, quarantined
- * (the probe) or cools down; a row that was not seen again stays as it is.
+ * iterations stays within its limit.  Which: a draw without replacement among the waiting samples,
+ * uniform (at the top is where the wrong labels are) or by loss, by the counter-based generator.
+ * Afterwards each booked row that was seen is learned, quarantined (the probe) or cools down; a
+ * row that was not seen again stays as it is.
  */
 #include <math.h>
 
@@ -68,20 +68,22 @@ static void book_sample(struct ot_miner *m, uint32_t sample)
     }
 }
 
+/* Without replacement: who is drawn weighs nothing until the batch is complete.  The remainder
+ * favours low units by less than total / 2^64. */
 static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
 {
     for (int k = 0; k < m->conf.batch; k++) {
-        uint32_t left = (uint32_t)(m->n_waiting - k);
-        uint32_t at = (uint32_t)k +
-                      ot_rng_below(m->conf.seed, OT_RNG_MINING, (uint64_t)iter, (uint64_t)k, left);
-        uint32_t s = m->waiting[at];
+        struct ot_rng4 r = ot_philox(m->conf.seed, OT_RNG_MINING, (uint64_t)iter, (uint64_t)k);
+        uint64_t x = (uint64_t)r.v[0] << 32 | r.v[1];
+        uint32_t s = ot_sumtree_find(&m->waiting, x % ot_sumtree_total(&m->waiting));
 
-        m->waiting[at] = m->waiting[k];
-        m->sample[m->waiting[at]].wait_pos = (int32_t)at;
-        m->waiting[k] = s;
-        m->sample[s].wait_pos = k;
+        m->drawn[k] = (struct ot_drawn){ s, m->waiting.leaf[s], 1 };
+        ot_sumtree_set(&m->waiting, s, 0);
         sample[k] = s;
     }
+    for (int k = 0; k < m->conf.batch; k++)
+        ot_sumtree_set(&m->waiting, m->drawn[k].sample, m->drawn[k].weight);
+    m->n_drawn = m->conf.batch;
 }
 
 int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample)
@@ -137,6 +139,10 @@ static void decide(struct ot_miner *m, int32_t i, int64_t iter)
 
     r->n_reinj++;
     m->reinjected++;
+    if (r->state != OT_WAITING) { /* a person has spoken meanwhile */
+        ot_tell_row(m, iter, i);
+        return;
+    }
     if (r->loss < m->conf.retire) {
         ot_row_learned(m, i, iter, "when re-injected");
     } else if (!m->conf.naive && r->n_reinj >= m->conf.probe_after && ot_contradicted(m, r)) {

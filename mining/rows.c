@@ -5,12 +5,29 @@
  * seen for longest, then the older id; never one that is quarantined, excluded or booked.
  * Each class has its own heap so that a class at its share makes room within itself.
  */
+#include <math.h>
+
 #include "base/mem.h"
 #include "mining/miner_impl.h"
 
 uint64_t ot_row_key(uint32_t sample, uint8_t kind, int32_t slot)
 {
     return (uint64_t)sample << 32 | (uint64_t)kind << 30 | ((uint32_t)slot & OT_SLOT_MAX);
+}
+
+uint32_t ot_key_sample(uint64_t key)
+{
+    return (uint32_t)(key >> 32);
+}
+
+enum ot_kind ot_key_kind(uint64_t key)
+{
+    return (enum ot_kind)(key >> 30 & 3);
+}
+
+int32_t ot_key_slot(uint64_t key)
+{
+    return (int32_t)(key & OT_SLOT_MAX);
 }
 
 int32_t ot_rows_find(const struct ot_miner *m, uint64_t key)
@@ -112,12 +129,30 @@ static void heap_remove(struct ot_miner *m, int32_t i)
     sift_down(m, c, m->e[last].heap);
 }
 
+/* Weight of a sample in the draw: 1, or its largest smoothed loss in units of 2^-20 (at least one
+ * unit, at most 4095 in all); 0 when nothing of it waits. */
+static void weigh(struct ot_miner *m, uint32_t sample)
+{
+    uint32_t weight = m->sample[sample].n_wait > 0;
+    double loss = 0;
+
+    if (weight && m->conf.priority == OT_PRIORITY_LOSS) {
+        for (int32_t i = m->sample[sample].rows.head; i >= 0; i = m->e[i].link[OT_BY_SAMPLE].next)
+            if (m->e[i].r.state == OT_WAITING)
+                loss = fmax(loss, (double)m->e[i].r.loss_ema);
+        weight = (uint32_t)fmax(1, fmin(4095, loss) * 1048576);
+    }
+    if (m->waiting.leaf[sample] != weight)
+        ot_sumtree_set(&m->waiting, sample, weight);
+}
+
 void ot_rows_resort(struct ot_miner *m, int32_t i)
 {
     struct ot_entry *e = &m->e[i];
     struct ot_class *c = &m->class[e->r.label];
     bool may_go = e->r.state != OT_QUARANTINED && e->r.state != OT_EXCLUDED && e->book < 0;
 
+    weigh(m, e->r.sample);
     if (!may_go) {
         heap_remove(m, i);
         return;
@@ -162,10 +197,8 @@ static void enter_state(struct ot_miner *m, int32_t i)
 
     m->n_state[e->r.state]++;
     m->class[e->r.label].held += is_held(&e->r);
-    if (e->r.state == OT_WAITING && s->n_wait++ == 0) {
-        s->wait_pos = m->n_waiting;
-        m->waiting[m->n_waiting++] = e->r.sample;
-    }
+    if (e->r.state == OT_WAITING)
+        m->n_waiting += s->n_wait++ == 0;
     if (e->r.state == OT_COOLING && e->r.cool_until != OT_NEVER) {
         list_push(m, OT_BY_COOLING, &m->cooling, i);
         e->cool_listed = true;
@@ -179,27 +212,37 @@ static void leave_state(struct ot_miner *m, int32_t i)
 
     m->n_state[e->r.state]--;
     m->class[e->r.label].held -= is_held(&e->r);
-    if (e->r.state == OT_WAITING && --s->n_wait == 0) {
-        uint32_t last = m->waiting[--m->n_waiting];
-
-        m->waiting[s->wait_pos] = last;
-        m->sample[last].wait_pos = s->wait_pos;
-        s->wait_pos = -1;
-    }
+    if (e->r.state == OT_WAITING)
+        m->n_waiting -= --s->n_wait == 0;
     if (e->cool_listed) {
         list_remove(m, OT_BY_COOLING, &m->cooling, i);
         e->cool_listed = false;
     }
 }
 
+static float weight_of(const struct ot_miner *m, const struct ot_row *r)
+{
+    if (r->planted || r->state == OT_EXCLUDED)
+        return 0;
+    return r->state == OT_QUARANTINED ? m->conf.quarantine_weight : 1;
+}
+
 void ot_rows_set_state(struct ot_miner *m, int32_t i, enum ot_state state)
 {
+    struct ot_entry *e = &m->e[i];
+
     leave_state(m, i);
-    m->e[i].r.state = (uint8_t)state;
-    m->e[i].low = 0;
-    m->e[i].r.weight = state == OT_QUARANTINED ? m->conf.quarantine_weight : 1;
+    e->r.state = (uint8_t)state;
+    e->low = 0;
+    e->probation = 0;
+    e->r.weight = weight_of(m, &e->r);
     enter_state(m, i);
     ot_rows_resort(m, i);
+}
+
+void ot_rows_queue(struct ot_miner *m, int32_t i)
+{
+    ot_rows_set_state(m, i, m->e[i].r.control ? OT_CONTROL : OT_WAITING);
 }
 
 /* The caller has reserved room with ot_reserve_class(). */
@@ -228,7 +271,6 @@ int32_t ot_rows_add(struct ot_miner *m, const struct ot_row *r, struct ot_err *e
     struct ot_entry *e;
 
     if (ot_grow(&m->e, &m->e_cap, (size_t)i + 1, sizeof *m->e, err) < 0 ||
-        ot_grow(&m->waiting, &m->waiting_cap, (size_t)m->n_rows + 1, sizeof *m->waiting, err) < 0 ||
         ot_reserve_class(m, r->label, err) < 0 ||
         ot_map_set(&m->by_key, ot_row_key(r->sample, r->kind, r->slot), (uint64_t)i, err) < 0)
         return err->code;
@@ -238,6 +280,7 @@ int32_t ot_rows_add(struct ot_miner *m, const struct ot_row *r, struct ot_err *e
     else
         m->n_slots++;
     *e = (struct ot_entry){ .r = *r, .heap = -1, .book = -1, .used = true };
+    e->r.weight = weight_of(m, r);
     list_push(m, OT_BY_SAMPLE, &m->sample[r->sample].rows, i);
     list_push(m, OT_BY_ID, &m->by_id, i);
     m->class[r->label].rows++;
@@ -256,6 +299,7 @@ void ot_rows_remove(struct ot_miner *m, int32_t i)
     heap_remove(m, i);
     m->class[r->label].rows--;
     list_remove(m, OT_BY_SAMPLE, &m->sample[r->sample].rows, i);
+    weigh(m, r->sample);
     list_remove(m, OT_BY_ID, &m->by_id, i);
     (void)ot_map_remove(&m->by_key, ot_row_key(r->sample, r->kind, r->slot));
     m->e[i].used = false;

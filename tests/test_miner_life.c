@@ -204,6 +204,74 @@ static void a_damaged_state_is_refused_and_changes_nothing(void **st)
     ot_miner_free(m);
 }
 
+/* Saved by the program when the format was version 1: three waiting rows, a cooling and a
+ * quarantined one, a re-injection of samples 7 and 4 under way, a window of 8. */
+static const char version_1[] =
+    "4f544d494e45520001000000000000002c03000000000000481861d944f6a67f06000000000000000e0000000000"
+    "00000000000000000000050000000000000000000000000000000600000000000000060000000000000001000000"
+    "00000000010000000000000000000000000000000108000000000080400000a040000080400000a8400000804000"
+    "00b040000080400000c040050000000100000000000000030000000003000000000100000002000000cdcccc3d66"
+    "66663f00000000000000000000803f0000803f0000008040ad6e84400000a0400000804000000029333313c00600"
+    "0000020000000600000000000000cdcc4c3e00000000000000000c00000000000000050000000000000000000000"
+    "0200000000000000070000000200000000000000000002000000cdcccc3d0000003f0000003f0000003fcdcc4c3f"
+    "cdcc4c3f000000c040150e79400000c0400000404000000065666606c00700000000000000000000000000000000"
+    "00803f00000000000000000c00000000000000000000000000000000000000030000000000000005000000000100"
+    "0000000100000002000000cdcccc3d0000003f00000000000000000000803f0000803f000000204027a067400000"
+    "804000008040000000feffffffbf050000000300000000000000000000000000803f02000000000000000b000000"
+    "000000000f00000000000000000000000400000000000000040000000000000000000100000002000000cdcccc3d"
+    "0000003f00000000000000000000803f0000803f0000008040ac1c6a400000804000008040000000323333f3bf03"
+    "0000000100000000000000010000000000803f04000000000000000a000000000000000000000000000000000000"
+    "000500000000000000070000000200010000000000000002000000cdcccc3d0000003fcdcccc3dcdcccc3dcdcccc"
+    "3ecdcccc3e000000a8400000a8400000a8400000a840000000989999d9bf01000000000000000000000000000000"
+    "0000803f090000000000000009000000000000000000000000000000000000000200000007000000040000000100"
+    "000000000000050000000300000001000080070000000000a84000000080070000000000c0400000000004000000"
+    "00008040010000000700000002000000";
+
+static size_t from_hex(const char *hex, unsigned char *out)
+{
+    size_t n = strlen(hex) / 2;
+
+    for (size_t i = 0; i < n; i++) {
+        char two[3] = { hex[2 * i], hex[2 * i + 1], '\0' };
+
+        out[i] = (unsigned char)strtol(two, NULL, 16);
+    }
+    return n;
+}
+
+static void a_state_of_version_1_is_read(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = ot_story_conf0();
+    struct ot_miner *m;
+    struct ot_miner_counts n;
+    struct ot_row row;
+    struct ot_err err = OT_ERR_INIT;
+    unsigned char bytes[1024];
+    uint32_t batch[2];
+
+    (void)st;
+    c.window = 8;
+    c.n_samples = 50;
+    c.cooldown = 4;
+    m = ot_story_born(&c, &s);
+    assert_ok(ot_miner_restore(m, bytes, from_hex(version_1, bytes), &err), &err);
+    n = ot_miner_counts(m);
+    assert_int_equal(n.rows, 5);
+    assert_true(n.waiting == 3 && n.cooling == 1 && n.quarantined == 1);
+    assert_int_equal(n.waiting_samples, 2);
+    assert_int_equal(n.reinjected, 6);
+    assert_near(n.admit_threshold, 2, 0);
+    assert_near(ot_miner_weight(m, 3, OT_KIND_IMAGE, 0), 0.2f, 0);
+    assert_int_equal(ot_miner_booked(m, 4, &row, 1), 1);
+    assert_int_equal(row.label_given, 1);
+    ot_story_see(m, 13, true, NULL, 0);
+    assert_int_equal(s.reinj, 1);
+    for (int64_t it = 14; it < 60; it++)
+        ot_story_see1(m, it, ot_miner_next(m, it, batch) > 0, (uint32_t)(it % 9), 4);
+    ot_miner_free(m);
+}
+
 static void a_smaller_miner_keeps_the_hardest_rows(void **st)
 {
     struct ot_miner_conf c = life_conf();
@@ -255,6 +323,7 @@ int main(void)
         cmocka_unit_test(the_same_losses_give_the_same_decisions),
         cmocka_unit_test(a_restored_miner_decides_like_the_one_that_went_on),
         cmocka_unit_test(a_damaged_state_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_state_of_version_1_is_read),
         cmocka_unit_test(a_smaller_miner_keeps_the_hardest_rows),
         cmocka_unit_test(the_steady_state_allocates_nothing),
     };
