@@ -147,7 +147,7 @@ static int check_version(struct ot_pdb *d, struct ot_err *err)
         return ot_fail(err, OT_ECONFIG,
                        "pool '%s': schema version must be 1 to %d for this program, got %d",
                        d->path, OT_POOL_VERSION, d->version);
-    return d->version < OT_POOL_VERSION ? copy_up(d, err) : 0;
+    return 0;
 }
 
 static void state_name(sqlite3_context *ctx, int n, sqlite3_value **v)
@@ -172,11 +172,20 @@ static int add_functions(struct ot_pdb *d, struct ot_err *err)
     return 0;
 }
 
-int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err)
+int ot_pdb_open_file(const char *path, struct ot_pdb *d, struct ot_err *err)
 {
     *d = (struct ot_pdb){ .path = path };
-    if (check_file(path, err) == 0 && open_any(d, err) == 0 && check_version(d, err) == 0 &&
-        add_functions(d, err) == 0)
+    if (check_file(path, err) == 0 && open_any(d, err) == 0 && check_version(d, err) == 0)
+        return 0;
+    ot_pdb_close(d);
+    return err->code;
+}
+
+int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err)
+{
+    if (ot_pdb_open_file(path, d, err) < 0)
+        return err->code;
+    if ((d->version == OT_POOL_VERSION || copy_up(d, err) == 0) && add_functions(d, err) == 0)
         return 0;
     ot_pdb_close(d);
     return err->code;
