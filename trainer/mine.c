@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "trainer/mine_i.h"
 
@@ -78,6 +79,7 @@ void ot_mine_free(struct ot_mine *m)
     if (m->pool) /* an error path: the run has not ended by itself */
         (void)ot_pool_close(m->pool, "failed", 70, m->now.iter, (double)NAN, NULL, (double)NAN,
                             &ignored);
+    (void)ot_mine_close_log(m, false, &ignored);
     ot_miner_free(m->miner);
     for (size_t i = 0; i < sizeof m->host / sizeof m->host[0]; i++)
         ot_free(m->host[i].v);
@@ -129,6 +131,7 @@ int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
                               .flush_rows = m->param->flush_rows,
                               .key = key_of,
                               .key_ctx = loader };
+    const struct ot_mining_sink *sink;
     struct ot_miner *with_sink;
 
     ot_text_print(&s->base, &text);
@@ -140,7 +143,10 @@ int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
     ot_str_release(&text);
     if (!m->pool)
         return ot_mine_blame(m, "pool", err);
-    with_sink = ot_miner_new(&m->conf, ot_pool_sink(m->pool), err);
+    if (ot_mine_open_log(m, err) < 0)
+        return err->code;
+    sink = ot_pool_sink(m->pool);
+    with_sink = ot_miner_new(&m->conf, m->log ? ot_looklog_sink(m->log, sink) : sink, err);
     if (!with_sink)
         return err->code;
     ot_miner_free(m->miner);
@@ -152,8 +158,13 @@ int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start,
 
 int ot_mine_next(struct ot_mine *m, int64_t iter, const uint32_t **sample)
 {
-    int n = ot_miner_next(m->miner, iter, m->sample);
+    int n;
 
+    if (m->log)
+        ot_looklog_begin(m->log, &m->conf, m->miner);
+    n = ot_miner_next(m->miner, iter, m->sample);
+    if (m->log)
+        ot_looklog_next(m->log, iter, m->sample, n);
     *sample = n ? m->sample : NULL;
     return n;
 }
@@ -163,6 +174,8 @@ static int give_lagging(struct ot_mine *m, struct ot_err *err)
     if (!m->lag.waiting)
         return 0;
     m->lag.waiting = false;
+    if (m->log)
+        ot_looklog_looks(m->log, m->lag.iter, m->lag.reinjected, m->lag.look, m->lag.n);
     return ot_miner_observe(m->miner, m->lag.iter, m->lag.reinjected, m->lag.look, m->lag.n, err);
 }
 
@@ -197,6 +210,7 @@ void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss,
 
     if (m->pool)
         ot_pool_iter(m->pool, &it);
+    ot_mine_check_log(m);
 }
 
 struct ot_miner_counts ot_mine_counts(const struct ot_mine *m)
@@ -232,13 +246,16 @@ int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err)
                             .look_size = sizeof(struct ot_look),
                             .lag_reinjected = m->lag.reinjected,
                             .lag_waiting = m->lag.waiting };
+    size_t at = out->len;
 
     memcpy(h.magic, image_magic, sizeof h.magic);
     ot_str_add(out, (const char *)&h, sizeof h);
     ot_str_add(out, (const char *)m->lag.look, (size_t)h.lag_n * sizeof(struct ot_look));
-    if (ot_miner_save(m->miner, out, err) < 0)
+    if (ot_miner_save(m->miner, out, err) < 0 || ot_str_ok(out, err) < 0)
         return err->code;
-    return ot_str_ok(out, err);
+    if (m->log)
+        ot_looklog_mark(m->log, m->lag.iter, out->buf + at, out->len - at);
+    return 0;
 }
 
 int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter,
@@ -265,6 +282,8 @@ int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter
     if (ot_miner_restore(m->miner, (const char *)bytes + sizeof h + looks, n - sizeof h - looks,
                          err) < 0)
         return err->code;
+    if (m->log)
+        ot_looklog_resume(m->log, bytes, n);
     /* what the miner made of the lagging losses will be made of them again */
     return m->pool ? ot_pool_reset(m->pool, m->miner, m->lag.waiting ? m->lag.iter - 1 : iter, err)
                    : 0;
@@ -274,9 +293,12 @@ int ot_mine_close(struct ot_mine *m, const char *status, int exit_code, int64_t 
                   const char *metric, double value, struct ot_err *err)
 {
     int rc = give_lagging(m, err), rc2 = 0;
+    struct ot_err more = OT_ERR_INIT;
     struct ot_pool *pool = m->pool;
 
     m->pool = NULL;
+    if (ot_mine_close_log(m, rc == 0, &more) < 0)
+        ot_log_err("loss log", &more);
     if (pool)
         rc2 = ot_pool_close(pool, status, exit_code, iter, loss, metric, value, err);
     return rc < 0 ? rc : rc2;

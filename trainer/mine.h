@@ -20,6 +20,19 @@
 
 struct ot_mine;
 
+struct ot_mine_facts { /* what the mining block does not say */
+    int64_t passes;    /* of the whole run */
+    int batch;         /* images of the data layer's batch */
+    bool roi;          /* instances are RoIs */
+    uint64_t seed;
+    int n_classes;
+    uint32_t n_samples;
+};
+
+/* The miner's configuration by a mining block, its ranges checked; doc: where it was read from. */
+int ot_mine_rules(const Caffe__MiningParameter *p, const struct ot_doc *doc,
+                  const struct ot_mine_facts *f, struct ot_miner_conf *conf, struct ot_err *err);
+
 /* Needs config->solver->mining.  Call after the feeds are made and before the net is built:
  * gives the feeds their hints. */
 struct ot_mine *ot_mine_new(struct ot_config *config, struct ot_feeds *feeds, struct ot_err *err);

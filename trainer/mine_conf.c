@@ -76,19 +76,18 @@ static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
     return 0;
 }
 
-static int check_range(const struct ot_mine *m, const char *field, double v, double lo, double hi,
-                       struct ot_err *err)
+static int check_range(const Caffe__MiningParameter *p, const struct ot_doc *doc, const char *field,
+                       double v, double lo, double hi, struct ot_err *err)
 {
     if (v >= lo && v <= hi)
         return 0;
     (void)ot_fail(err, OT_ECONFIG, "mining.%s: must be in [%g, %g], got %g", field, lo, hi, v);
-    return ot_mine_blame(m, field, err);
+    return ot_err_at(err, ot_doc_loc(doc, p, field));
 }
 
-int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
+static int check_ranges(const Caffe__MiningParameter *p, const struct ot_doc *doc,
+                        struct ot_err *err)
 {
-    const Caffe__MiningParameter *p = m->param;
-    double passes = (double)m->config->solver->max_iter * m->config->solver->iter_size;
     double big = 1 << 30;
 
     const struct {
@@ -120,9 +119,17 @@ int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
     };
 
     for (size_t i = 0; i < sizeof range / sizeof range[0]; i++)
-        if (check_range(m, range[i].field, range[i].v, range[i].lo, range[i].hi, err) < 0)
+        if (check_range(p, doc, range[i].field, range[i].v, range[i].lo, range[i].hi, err) < 0)
             return err->code;
-    m->conf = (struct ot_miner_conf){
+    return 0;
+}
+
+int ot_mine_rules(const Caffe__MiningParameter *p, const struct ot_doc *doc,
+                  const struct ot_mine_facts *f, struct ot_miner_conf *conf, struct ot_err *err)
+{
+    if (check_ranges(p, doc, err) < 0)
+        return err->code;
+    *conf = (struct ot_miner_conf){
         .naive = p->policy == CAFFE__MINING_PARAMETER__POLICY__NAIVE,
         .admit = (enum ot_admit)p->admit,
         .quantile = p->quantile,
@@ -130,30 +137,44 @@ int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
         .threshold = p->threshold,
         .topk = p->topk,
         .class_share = p->class_share,
-        .start_iter = (int64_t)((double)p->warmup * passes),
-        .end_iter = (int64_t)((double)p->until * passes),
+        .start_iter = (int64_t)((double)p->warmup * (double)f->passes),
+        .end_iter = (int64_t)((double)p->until * (double)f->passes),
         .capacity = p->capacity,
         .ema = p->ema,
-        .batch = p->batch ? p->batch : ot_feeds_batch_size(m->feeds),
+        .batch = p->batch ? p->batch : f->batch,
         .min_fresh = p->min_fresh,
         .max_share = p->max_share,
         .cooldown = p->cooldown,
-        .per_sample = m->kind == OT_KIND_IMAGE ? 1 : p->rois_per_image,
+        .per_sample = f->roi ? p->rois_per_image : 1,
         .retire = p->retire,
         .probe_after = p->probe_after,
         .probe_conf = p->probe_conf,
         .quarantine_weight = p->quarantine_weight,
         .release = p->release,
-        .seed = m->config->seed,
-        .n_classes = ot_dim(&m->prob->data.shape, 1),
-        .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)),
+        .seed = f->seed,
+        .n_classes = f->n_classes,
+        .n_samples = f->n_samples,
     };
-    if (m->conf.n_samples < (uint32_t)m->conf.batch) {
+    if (conf->n_samples < (uint32_t)conf->batch) {
         (void)ot_fail(err, OT_ECONFIG, "mining.batch: %d samples, but the data set has only %u",
-                      m->conf.batch, m->conf.n_samples);
-        return ot_mine_blame(m, "batch", err);
+                      conf->batch, conf->n_samples);
+        return ot_err_at(err, ot_doc_loc(doc, p, "batch"));
     }
     return 0;
+}
+
+int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
+{
+    const Caffe__SolverParameter *s = m->config->solver;
+
+    m->facts =
+        (struct ot_mine_facts){ .passes = (int64_t)s->max_iter * s->iter_size,
+                                .batch = ot_feeds_batch_size(m->feeds),
+                                .roi = m->kind != OT_KIND_IMAGE,
+                                .seed = m->config->seed,
+                                .n_classes = ot_dim(&m->prob->data.shape, 1),
+                                .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)) };
+    return ot_mine_rules(m->param, m->config->doc, &m->facts, &m->conf, err);
 }
 
 /* One loss value per image or per RoI, and one data layer whose records they are about. */

@@ -2,6 +2,7 @@
 #ifndef OT_TRAINER_MINE_I_H
 #define OT_TRAINER_MINE_I_H
 
+#include "mining/looklog.h"
 #include "trainer/mine.h"
 
 struct ot_looks { /* the losses of one iteration */
@@ -21,9 +22,12 @@ struct ot_mine {
     const Caffe__MiningParameter *param;
     struct ot_feeds *feeds;
     struct ot_net *net;
+    struct ot_mine_facts facts;
     struct ot_miner_conf conf;
     struct ot_miner *miner;
     struct ot_pool *pool;
+    struct ot_looklog *log; /* NULL: none is asked for */
+    bool log_warned;
     enum ot_kind kind;
     struct ot_node *loss;
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
@@ -42,6 +46,11 @@ struct ot_mine {
 int ot_mine_blame(const struct ot_mine *m, const char *field, struct ot_err *err);
 int ot_mine_find(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
 int ot_mine_conf(struct ot_mine *m, struct ot_err *err);
+
+/* mine_log.c: the loss log, where one is asked for. */
+int ot_mine_open_log(struct ot_mine *m, struct ot_err *err);
+void ot_mine_check_log(struct ot_mine *m); /* warns once when it is broken */
+int ot_mine_close_log(struct ot_mine *m, bool ended, struct ot_err *err);
 
 /* mine_looks.c: this iteration's losses into m->now. */
 int ot_mine_collect(struct ot_mine *m, struct ot_err *err);
