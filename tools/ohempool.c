@@ -23,6 +23,9 @@ static const struct command {
       "        [--columns N] [--cell 96] [--db LMDB]\n        a contact sheet with boxes" },
     { "verify", ot_pcmd_verify,
       "POOL.db\n        is the file whole, and does it hold together? exit status 65 if not" },
+    { "replay", ot_pcmd_replay,
+      "LOG [--policy FILE.conf] [--set mining.FIELD=VALUE ..] [--truth FILE]\n"
+      "        a loss log's decisions made again, and by other rules" },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -39,5 +39,6 @@ int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_sheet(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_verify(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_replay(int argc, char **argv, struct ot_err *err);
 
 #endif
