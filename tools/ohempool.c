@@ -21,6 +21,8 @@ static const struct command {
     { "sheet", ot_pcmd_sheet,
       "POOL.db OUT.png [--view V] [--class C] [--confusion TRUTH,PREDICTED] [--limit 100]\n"
       "        [--columns N] [--cell 96] [--db LMDB]\n        a contact sheet with boxes" },
+    { "at", ot_pcmd_at,
+      "POOL.db [--iter N] [--run R] [--state S]\n        the pool as it was, from the events" },
     { "verify", ot_pcmd_verify,
       "POOL.db\n        is the file whole, and does it hold together? exit status 65 if not" },
     { "replay", ot_pcmd_replay,

@@ -34,6 +34,8 @@ int ot_pcmd_print(const struct ot_table *t, const struct ot_pout *out, const cha
                   struct ot_err *err);
 void ot_pcmd_note(const char *fmt, ...) OT_PRINTF(1, 2); /* a line on stderr */
 
+int ot_pcmd_at(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_diff(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_explain(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);

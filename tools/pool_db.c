@@ -199,6 +199,13 @@ void ot_pdb_close(struct ot_pdb *d)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+static int fail(const struct ot_pdb *d, struct ot_err *err, const char *doing)
+{
+    (void)ot_sql_fail(d->db, err, doing);
+    return d->version < OT_POOL_VERSION ? ot_err_wrap(err, "copy of '%s' in memory", d->path)
+                                        : err->code;
+}
+
 static sqlite3_stmt *prepare(const struct ot_pdb *d, struct ot_err *err, const char *fmt,
                              va_list ap)
 {
@@ -210,7 +217,7 @@ static sqlite3_stmt *prepare(const struct ot_pdb *d, struct ot_err *err, const c
         return NULL;
     }
     if (sqlite3_prepare_v2(d->db, sql, -1, &s, NULL) != SQLITE_OK)
-        (void)ot_sql_fail(d->db, err, "asking");
+        (void)fail(d, err, "asking");
     else if (sqlite3_bind_parameter_count(s) == 1)
         (void)sqlite3_bind_int64(s, 1, d->run);
     sqlite3_free(sql);
@@ -234,7 +241,7 @@ int ot_pdb_step(const struct ot_pdb *d, sqlite3_stmt *s, struct ot_err *err)
 
     if (rc == SQLITE_ROW)
         return 1;
-    return rc == SQLITE_DONE ? 0 : ot_sql_fail(d->db, err, "reading");
+    return rc == SQLITE_DONE ? 0 : fail(d, err, "reading");
 }
 
 int64_t ot_pdb_int(const struct ot_pdb *d, int64_t otherwise, const char *fmt, ...)

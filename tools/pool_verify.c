@@ -28,8 +28,9 @@ static const struct check {
       "SELECT count(*), min(inst_id) FROM inst WHERE n_seen<0 OR n_reinj<0 OR n_contra<0 OR "
       "n_forget<0 OR n_contra>n_seen" },
     { "a weight that does not fit the state",
-      "SELECT count(*), min(inst_id) FROM inst WHERE weight<0 OR weight>1 OR (state IN(0,1,2) AND "
-      "planted=0 AND weight<>1)" },
+      "SELECT count(*), min(inst_id) FROM inst WHERE weight<0 OR weight>1 OR (state IN(0,1,2,6) "
+      "AND "
+      "planted=0 AND weight<>1) OR ((state=4 OR (planted=1 AND state<>5)) AND weight<>0)" },
     { "a loss above the worst one on record",
       "SELECT count(*), min(inst_id) FROM inst WHERE loss>loss_max*(1+1e-5)+1e-6 OR "
       "loss_ema>loss_max*(1+1e-5)+1e-6" },
