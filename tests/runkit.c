@@ -44,12 +44,14 @@ double ot_run_pass(struct ot_run *r, int64_t pass, bool *again)
     struct ot_err err = OT_ERR_INIT;
     const uint32_t *sample = NULL;
     double loss;
-    int n = r->mine ? ot_mine_next(r->mine, pass, &sample) : 0;
+    int n = r->mine ? ot_mine_next(r->mine, pass, &sample, &err) : 0;
 
+    assert_ok(n < 0 ? n : 0, &err);
     if (again)
         *again = n > 0;
     assert_ok(ot_feeds_next(r->feeds, sample, n, (uint64_t)pass << 32, &err), &err);
     r->net->env.iter = (uint64_t)pass;
+    r->net->env.frozen_stats = n > 0;
     assert_ok(ot_net_forward(r->net, &loss, &err), &err);
     if (r->mine)
         assert_ok(ot_mine_read(r->mine, pass, n > 0, &err), &err);

@@ -18,6 +18,8 @@ struct one { /* of one data layer */
     int peek_c, peek_h, peek_w, batch_size;
     float *extra; /* owned: weights (N) or booked rows (N, K, 5) */
     size_t extra_cap;
+    float *label; /* owned: labels (N) or boxes (N, G, 6), as they are trained on */
+    size_t label_cap;
 };
 
 struct ot_feeds {
@@ -58,13 +60,39 @@ static int shape(void *ctx, int top, struct ot_shape *s, struct ot_err *err)
     return 0;
 }
 
+/* A miner knows the records of the first data layer. */
+static const struct ot_feed_hints *hints_of(const struct one *o)
+{
+    static const struct ot_feed_hints none;
+
+    return o == &o->all->one[0] ? &o->all->hints : &none;
+}
+
 static const float *image_weights(struct one *o)
 {
-    const struct ot_feed_hints *h = &o->all->hints;
+    const struct ot_feed_hints *h = hints_of(o);
 
     for (int i = 0; i < o->batch->n; i++)
-        o->extra[i] = h->image_weight ? h->image_weight(h->ctx, o->batch->sample[i].index) : 1.0f;
+        o->extra[i] = h->image_weight
+                          ? h->image_weight(h->ctx, o->batch->sample[i].index, o->batch->fetched)
+                          : 1.0f;
     return o->extra;
+}
+
+static float label_of(const struct one *o, uint32_t sample, uint8_t kind, int32_t slot, float given)
+{
+    const struct ot_feed_hints *h = hints_of(o);
+
+    return h->label ? (float)h->label(h->ctx, sample, kind, slot, (int32_t)given) : given;
+}
+
+static const float *image_labels(struct one *o)
+{
+    const struct ot_batch *b = o->batch;
+
+    for (int i = 0; i < b->n; i++)
+        o->label[i] = label_of(o, b->sample[i].index, OT_KIND_IMAGE, 0, b->label[i]);
+    return o->label;
 }
 
 /* Fractions of the un-augmented image to inclusive corners in pixels of the blob. */
@@ -82,7 +110,7 @@ static void place_box(const struct ot_sample_info *s, const float frac[5], float
 
 static const float *booked_rows(struct one *o)
 {
-    const struct ot_feed_hints *h = &o->all->hints;
+    const struct ot_feed_hints *h = hints_of(o);
     int k = o->all->max_booked > 0 ? o->all->max_booked : 1;
     float frac[256][5];
 
@@ -97,16 +125,22 @@ static const float *booked_rows(struct one *o)
     return o->extra;
 }
 
-static const float *weighted_boxes(struct one *o)
+static const float *boxes(struct one *o)
 {
-    const struct ot_feed_hints *h = &o->all->hints;
+    const struct ot_feed_hints *h = hints_of(o);
+    const struct ot_batch *b = o->batch;
     size_t g = (size_t)ot_loader_max_boxes(o->loader);
 
-    for (int i = 0; h->box_weight && i < o->batch->n; i++)
-        for (int j = 0; j < o->batch->sample[i].n_boxes; j++)
-            o->batch->gt[((size_t)i * g + (size_t)j) * 6 + 5] = h->box_weight(
-                h->ctx, o->batch->sample[i].index, j);
-    return o->batch->gt;
+    memcpy(o->label, b->gt, (size_t)b->n * g * 6 * sizeof *o->label);
+    for (int i = 0; i < b->n; i++)
+        for (int j = 0; j < b->sample[i].n_boxes; j++) {
+            float *row = o->label + ((size_t)i * g + (size_t)j) * 6;
+
+            row[4] = label_of(o, b->sample[i].index, OT_KIND_GT_ROI, j, row[4]);
+            if (h->box_weight)
+                row[5] = h->box_weight(h->ctx, b->sample[i].index, j);
+        }
+    return o->label;
 }
 
 static const float *values(void *ctx, int top, struct ot_err *err)
@@ -120,8 +154,8 @@ static const float *values(void *ctx, int top, struct ot_err *err)
     if (top == 0)
         return o->batch->data;
     if (!o->detection)
-        return top == 1 ? o->batch->label : image_weights(o);
-    return top == 1 ? o->batch->im_info : top == 2 ? weighted_boxes(o) : booked_rows(o);
+        return top == 1 ? image_labels(o) : image_weights(o);
+    return top == 1 ? o->batch->im_info : top == 2 ? boxes(o) : booked_rows(o);
 }
 
 /* What Caffe once had in data_param is refused rather than passed over. */
@@ -266,11 +300,21 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
     return 0;
 }
 
+/* Room for what the feed itself makes of a batch of n. */
+static int make_room(struct one *o, int n, struct ot_err *err)
+{
+    size_t k = (size_t)(o->all->max_booked > 0 ? o->all->max_booked : 1);
+    size_t labels = o->detection ? (size_t)ot_loader_max_boxes(o->loader) * 6 : 1;
+
+    if (ot_grow(&o->extra, &o->extra_cap, (size_t)n * k * 5, sizeof *o->extra, err) < 0)
+        return err->code;
+    return ot_grow(&o->label, &o->label_cap, (size_t)n * labels, sizeof *o->label, err);
+}
+
 static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed, struct ot_err *err)
 {
     struct ot_feeds *f = ctx;
     struct one *o = &f->one[f->n];
-    size_t k = (size_t)(f->max_booked > 0 ? f->max_booked : 1);
 
     if (f->n == MAX_FEEDS)
         return ot_fail(err, OT_ECONFIG, "more than %d data layers", (int)MAX_FEEDS);
@@ -280,7 +324,7 @@ static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed,
     o->feed = (struct ot_feed){ .ctx = o, .shape = shape, .values = values };
     if (open_loader(f, o, l, err) < 0)
         return err->code;
-    if (ot_grow(&o->extra, &o->extra_cap, (size_t)o->batch_size * k * 5, sizeof *o->extra, err) < 0)
+    if (make_room(o, o->batch_size, err) < 0)
         return err->code;
     *feed = &o->feed;
     return 0;
@@ -308,6 +352,7 @@ void ot_feeds_free(struct ot_feeds *f)
             ot_loader_done(f->one[i].loader, f->one[i].batch);
         ot_loader_close(f->one[i].loader);
         ot_free(f->one[i].extra);
+        ot_free(f->one[i].label);
     }
     ot_free(f);
 }
@@ -330,7 +375,6 @@ int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t or
 {
     for (int i = 0; i < f->n; i++) {
         struct one *o = &f->one[i];
-        size_t k = (size_t)(f->max_booked > 0 ? f->max_booked : 1);
         int rc;
 
         if (o->batch)
@@ -341,8 +385,7 @@ int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t or
         else
             rc = ot_loader_next(o->loader, &o->batch, err);
         if (rc == 0)
-            rc = ot_grow(&o->extra, &o->extra_cap, (size_t)o->batch->n * k * 5, sizeof *o->extra,
-                         err);
+            rc = make_room(o, o->batch->n, err);
         if (rc < 0)
             return rc;
     }

@@ -1,9 +1,10 @@
 /*
  * feed.h - the feeds of a net: data/'s loaders behind layers/feed.h's door.
  *
- * One loader per data layer.  The trainer advances all of them before each forward; instance
- * weights and booked RoIs of the miner are filled in at that moment, on the trainer's thread, so
- * that how far ahead the loaders have read can never change what is trained on.
+ * One loader per data layer.  The trainer advances all of them before each forward; labels,
+ * instance weights and booked RoIs of the miner are filled in at that moment, on the trainer's
+ * thread, so that how far ahead the loaders have read can never change what is trained on.  They go
+ * into memory of the feed: the loader's batch keeps what the data set says.
  *
  * Ownership: ot_feeds_new returns owned; free it after the net.
  * Threads: the trainer's.
@@ -14,6 +15,7 @@
 
 #include "data/loader.h"
 #include "layers/feed.h"
+#include "mining/miner.h"
 #include "trainer/config.h"
 
 struct ot_feeds;
@@ -21,8 +23,11 @@ struct ot_feeds;
 /* What a miner says of samples; any pointer may be NULL. */
 struct ot_feed_hints {
     void *ctx;
+    /* label to train on, of an image or of ground-truth box `slot`, for the `given` one; a box of
+     * class 0 counts as not there */
+    int32_t (*label)(void *ctx, uint32_t sample, uint8_t kind, int32_t slot, int32_t given);
     /* weight of a whole image */
-    float (*image_weight)(void *ctx, uint32_t sample);
+    float (*image_weight)(void *ctx, uint32_t sample, bool reinjected);
     /* weight of ground-truth box `index` of a sample */
     float (*box_weight)(void *ctx, uint32_t sample, int index);
     /* booked and quarantined boxes, fractions of the un-augmented image: row k is x0, y0, x1,

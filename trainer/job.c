@@ -45,10 +45,15 @@ static int build_train_net(struct ot_job *j, struct ot_err *err)
         j->mine = ot_mine_new(j->config, j->feeds, err);
         if (!j->mine)
             return err->code;
+    } else if (j->param->label_overlay) {
+        j->correct = ot_correct_new(j->config, j->feeds, err);
+        if (!j->correct)
+            return err->code;
     }
     c.door = ot_feeds_door(j->feeds);
     j->net = ot_net_new(&c, err);
-    if (!j->net || (j->mine && ot_mine_attach(j->mine, j->net, err) < 0))
+    if (!j->net || (j->mine && ot_mine_attach(j->mine, j->net, err) < 0) ||
+        (j->correct && ot_correct_read(j->correct, err) < 0))
         return err->code;
     for (size_t k = 0; k < j->net->nblob && j->nloss < OT_MAX_LOSSES; k++)
         if (j->net->blob[k]->loss_weight != 0.0f)
@@ -62,7 +67,7 @@ int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_trai
     char name[32];
 
     *j = (struct ot_job){ .config = config, .param = config->solver, .lock = -1 };
-    j->fresh_loss = j->mined_loss = j->last_map = j->final_map = (double)NAN;
+    j->last_loss = j->fresh_loss = j->mined_loss = j->last_map = j->final_map = (double)NAN;
     j->dev = ot_dev_open(device_of(config, opts, name), config->solver->threads, err);
     if (!j->dev)
         return ot_err_wrap(err, "device '%s'", device_of(config, opts, name));
@@ -87,6 +92,7 @@ void ot_job_close(struct ot_job *j)
     ot_solver_free(j->solver);
     ot_net_free(j->net);
     ot_mine_free(j->mine);
+    ot_correct_free(j->correct);
     ot_feeds_free(j->feeds);
     ot_dev_close(j->dev);
     ot_metrics_close(j->metrics);
@@ -184,6 +190,8 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
         return err->code;
     if (j->mine && ot_mine_open_pool(j->mine, j->dev->name, from.iter * j->param->iter_size,
                                      from.run, err) < 0)
+        return err->code;
+    if (!resume && j->mine && ot_mine_begin(j->mine, 0, err) < 0)
         return err->code;
     if (resume && ot_snapshot_restore(j->solver, j->feeds, j->mine, resume, err) < 0)
         return ot_err_wrap(err, "resume");

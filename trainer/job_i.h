@@ -2,6 +2,7 @@
 #ifndef OT_TRAINER_JOB_I_H
 #define OT_TRAINER_JOB_I_H
 
+#include "trainer/correct.h"
 #include "trainer/evaluate.h"
 #include "trainer/metrics.h"
 #include "trainer/mine.h"
@@ -11,12 +12,19 @@
 
 enum { OT_MAX_LOSSES = 32 };
 
+/* The losses of some passes: sums. */
+struct ot_part {
+    int n;
+    double total, loss[OT_MAX_LOSSES];
+};
+
 struct ot_job {
     struct ot_config *config;
     const Caffe__SolverParameter *param;
     struct ot_dev *dev;
     struct ot_feeds *feeds;
-    struct ot_mine *mine; /* NULL without mining */
+    struct ot_mine *mine;       /* NULL without mining */
+    struct ot_correct *correct; /* label_overlay without mining, or NULL */
     struct ot_net *net;
     struct ot_solver *solver;
     struct ot_test *test[OT_MAX_TEST_NETS];
@@ -24,7 +32,8 @@ struct ot_job {
     int lock; /* of the run folder; -1 */
     struct ot_net_blob *loss[OT_MAX_LOSSES];
     int nloss;
-    double loss_sum[OT_MAX_LOSSES]; /* of this iteration, over iter_size */
+    double loss_sum[OT_MAX_LOSSES]; /* of the last iteration with fresh passes: means over them */
+    struct ot_part part[2];         /* this iteration: its fresh passes, its re-injected ones */
 
     /* progress */
     float *host; /* owned: one loss */
@@ -33,8 +42,9 @@ struct ot_job {
     int64_t start_iter, last_iter;
     int64_t images, last_images;
     double wait_at_last;
-    double *recent; /* the last average_loss losses */
-    int nrecent;
+    double *recent;  /* the last average_loss losses of iterations with fresh passes */
+    int64_t nrecent; /* so many there have been */
+    bool last_mined; /* the last pass was a re-injected one */
     double fresh_loss, mined_loss; /* running means; NaN before the first */
     double last_loss, last_map;
     double final_map; /* NaN without detection */
@@ -48,10 +58,13 @@ int ot_job_claim(struct ot_job *j, bool resumed, struct ot_err *err);
 int ot_job_weights(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err);
 int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err);
 
+bool ot_job_fresh(const struct ot_job *j);  /* had this iteration a fresh pass? */
+double ot_job_loss(const struct ot_job *j); /* mean over its fresh passes, else over all */
+
 /* report.c: what people and programs read */
 void ot_report_start(struct ot_job *j);
 bool ot_report_due(const struct ot_job *j, int64_t iter); /* is this iteration displayed? */
-void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms);
+void ot_report_iter(struct ot_job *j, double lr, double ms);
 void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r);
 int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,
                     struct ot_err *err);

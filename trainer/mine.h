@@ -27,6 +27,7 @@ struct ot_mine_facts { /* what the mining block does not say */
     uint64_t seed;
     int n_classes;
     uint32_t n_samples;
+    bool unweighted; /* the loss does not weigh its instances as the data layer says */
 };
 
 /* The miner's configuration by a mining block, its ranges checked; doc: where it was read from. */
@@ -47,8 +48,23 @@ int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
 int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start, int64_t parent_run,
                       struct ot_err *err);
 
-/* The samples of iteration `iter` when it is a re-injection (borrowed), else 0. */
-int ot_mine_next(struct ot_mine *m, int64_t iter, const uint32_t **sample);
+/* Before the first iteration of a run that does not resume: the verdicts that hold, and what the
+ * pool file knows of earlier nights. */
+int ot_mine_begin(struct ot_mine *m, int64_t iter, struct ot_err *err);
+
+/* Applies new verdicts; then the samples of iteration `iter` when it is a re-injection (borrowed),
+ * else 0; < 0: an error. */
+int ot_mine_next(struct ot_mine *m, int64_t iter, const uint32_t **sample, struct ot_err *err);
+
+/* Scores the sentinel set: forward only, as given, nothing of the training is touched.  The miner
+ * lowers its share when the set gets worse. */
+int ot_mine_sentinel(struct ot_mine *m, int64_t iter, struct ot_err *err);
+bool ot_mine_on(const struct ot_mine *m, int64_t iter); /* warm-up is over, the end not reached */
+
+/* What mining proves of itself, to the pool file: with each snapshot, and at the end. */
+int ot_mine_prove(struct ot_mine *m, int64_t iter, struct ot_err *err);
+/* The same in sentences, one a line. */
+void ot_mine_tell(const struct ot_mine *m, struct ot_str *s);
 
 /* After forward: reads this iteration's losses, hands the miner those of the one before. */
 int ot_mine_read(struct ot_mine *m, int64_t iter, bool reinjected, struct ot_err *err);

@@ -4,7 +4,10 @@
  */
 #include <string.h>
 
+#include "base/log.h"
 #include "trainer/mine_i.h"
+
+#define NO_WEIGHTS "the loss has no weights from the data layer"
 
 int ot_mine_blame(const struct ot_mine *m, const char *field, struct ot_err *err)
 {
@@ -46,6 +49,34 @@ static struct ot_blob *keep(struct ot_net_blob *b)
     return &b->b;
 }
 
+/* Whether the weights that the feed gives reach the loss's third bottom, through whatever. */
+static bool is_weighted(const struct ot_mine *m, const struct ot_net *net)
+{
+    const struct ot_net_blob *want[256];
+    int n = 0;
+
+    if (m->loss->l.nin < 3)
+        return false;
+    want[n++] = m->loss->in[2];
+    for (int i = (int)(m->loss - net->node) - 1; i >= 0; i--) {
+        const struct ot_node *k = &net->node[i];
+        int source = m->rois ? 6 : 2;
+        bool found = false;
+
+        for (int t = 0; t < k->l.nout; t++)
+            for (int w = 0; w < n; w++)
+                if (want[w] == k->out[t] && t == source &&
+                    (m->rois ? !strcmp(k->l.ops->type, "ProposalTarget")
+                             : (k->l.ops->flags & OT_LAYER_DATA) != 0))
+                    return true;
+                else
+                    found |= want[w] == k->out[t];
+        for (int b = 0; found && b < k->l.nin && n < 256; b++)
+            want[n++] = k->in[b];
+    }
+    return false;
+}
+
 static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
 {
     struct ot_node *loss = find_loss(m, net, err), *target = NULL;
@@ -73,6 +104,7 @@ static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
         m->matched = keep(target->out[5]);
     }
     net->env.mining_min_fg = m->param->min_fg;
+    m->weighted = is_weighted(m, net);
     return 0;
 }
 
@@ -116,11 +148,49 @@ static int check_ranges(const Caffe__MiningParameter *p, const struct ot_doc *do
         { "release", (double)p->release, 0, big },
         { "flush_s", (double)p->flush_s, 0.01, 3600 },
         { "flush_rows", p->flush_rows, 1, big },
+        { "importance_beta", (double)p->importance_beta, 0, 1 },
+        { "scope_looks", p->scope_looks, 1, big },
+        { "scope_margin", (double)p->scope_margin, 0, 1 },
+        { "wal_max_mb", (double)p->wal_max_mb, 1, 1 << 20 },
+        { "backups", p->backups, 0, 1000 },
+        { "control", (double)p->control, 0, 0.5 },
+        { "thermometer", (double)p->thermometer, 0, 0.1 },
+        { "sentinel", p->sentinel, -1, 1 << 20 },
     };
 
     for (size_t i = 0; i < sizeof range / sizeof range[0]; i++)
         if (check_range(p, doc, range[i].field, range[i].v, range[i].lo, range[i].hi, err) < 0)
             return err->code;
+    return 0;
+}
+
+/* The textbook pool has no guards; planted labels need weights, and a wrong class to be. */
+static void switch_off(struct ot_miner_conf *c, const struct ot_mine_facts *f)
+{
+    if (c->naive) {
+        c->control = c->thermometer = 0;
+        c->scope_all = c->auto_share = false;
+    }
+    if (f->unweighted || c->n_classes - c->first_class < 2)
+        c->thermometer = 0;
+}
+
+/* What one field alone does not tell. */
+static int check_conf(const Caffe__MiningParameter *p, const struct ot_doc *doc,
+                      const struct ot_mine_facts *f, const struct ot_miner_conf *c,
+                      struct ot_err *err)
+{
+    if (c->importance && (f->roi || f->unweighted)) {
+        (void)ot_fail(err, OT_ECONFIG, "mining.importance: must be NONE %s, got %s",
+                      f->roi ? "where RoIs are mined" : "where " NO_WEIGHTS,
+                      c->importance == OT_IMPORTANCE_RANK ? "RANK" : "PER");
+        return ot_err_at(err, ot_doc_loc(doc, p, "importance"));
+    }
+    if (c->n_samples < (uint32_t)c->batch) {
+        (void)ot_fail(err, OT_ECONFIG, "mining.batch: %d samples, but the data set has only %u",
+                      c->batch, c->n_samples);
+        return ot_err_at(err, ot_doc_loc(doc, p, "batch"));
+    }
     return 0;
 }
 
@@ -154,13 +224,19 @@ int ot_mine_rules(const Caffe__MiningParameter *p, const struct ot_doc *doc,
         .seed = f->seed,
         .n_classes = f->n_classes,
         .n_samples = f->n_samples,
+        .priority = (enum ot_priority)p->priority,
+        .importance = (enum ot_importance)p->importance,
+        .importance_beta = p->importance_beta,
+        .auto_share = p->auto_share,
+        .scope_all = p->scope == CAFFE__MINING_PARAMETER__SCOPE__ALL,
+        .scope_looks = p->scope_looks,
+        .scope_margin = p->scope_margin,
+        .control = p->control,
+        .thermometer = p->thermometer,
+        .first_class = f->roi ? 1 : 0,
     };
-    if (conf->n_samples < (uint32_t)conf->batch) {
-        (void)ot_fail(err, OT_ECONFIG, "mining.batch: %d samples, but the data set has only %u",
-                      conf->batch, conf->n_samples);
-        return ot_err_at(err, ot_doc_loc(doc, p, "batch"));
-    }
-    return 0;
+    switch_off(conf, f);
+    return check_conf(p, doc, f, conf, err);
 }
 
 int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
@@ -173,8 +249,17 @@ int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
                                 .roi = m->kind != OT_KIND_IMAGE,
                                 .seed = m->config->seed,
                                 .n_classes = ot_dim(&m->prob->data.shape, 1),
-                                .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)) };
+                                .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)),
+                                .unweighted = !m->weighted };
     return ot_mine_rules(m->param, m->config->doc, &m->facts, &m->conf, err);
+}
+
+void ot_mine_say_limits(const struct ot_mine *m)
+{
+    if (!m->weighted)
+        ot_log(OT_LOG_WARN, "mining",
+               NO_WEIGHTS ": no thermometer, and quarantined, ignored and mislabelled examples are "
+                          "trained on like all others (docs/mining.md, Weights)");
 }
 
 /* One loss value per image or per RoI, and one data layer whose records they are about. */

@@ -31,6 +31,9 @@ struct ot_mine {
     enum ot_kind kind;
     struct ot_node *loss;
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
+    bool weighted;       /* the loss weighs its instances as the data layer says */
+    bool as_given;       /* this pass is fed what the data set says: given labels, weights 1 */
+    const char *overlay; /* path of label_overlay, or NULL */
 
     struct {
         float *v;
@@ -40,12 +43,23 @@ struct ot_mine {
     struct ot_speaker *speaker; /* per object of the batch */
     size_t speaker_cap;
     uint32_t *sample; /* of the re-injection; room for conf.batch */
+
+    struct { /* always the same records */
+        uint32_t *sample;
+        float *loss;
+        int n, batch;
+        float share; /* max_share as the miner told it last */
+    } sentinel;
 };
 
 /* mine_conf.c: the loss layer and its blobs, and the configuration with its ranges checked. */
 int ot_mine_blame(const struct ot_mine *m, const char *field, struct ot_err *err);
 int ot_mine_find(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
 int ot_mine_conf(struct ot_mine *m, struct ot_err *err);
+void ot_mine_say_limits(const struct ot_mine *m); /* of this net, in the log */
+
+/* mine_sentinel.c: room for the set, chosen by hash. */
+int ot_mine_choose_sentinel(struct ot_mine *m, struct ot_err *err);
 
 /* mine_log.c: the loss log, where one is asked for. */
 int ot_mine_open_log(struct ot_mine *m, struct ot_err *err);
@@ -54,5 +68,9 @@ int ot_mine_close_log(struct ot_mine *m, bool ended, struct ot_err *err);
 
 /* mine_looks.c: this iteration's losses into m->now. */
 int ot_mine_collect(struct ot_mine *m, struct ot_err *err);
+/* A blob's values on the host, in buffer `slot`; borrowed until the next call with it. */
+const float *ot_mine_fetch(struct ot_mine *m, int slot, const struct ot_blob *b,
+                           struct ot_err *err);
+bool ot_mine_ignored(const struct ot_mine *m, float label);
 
 #endif

@@ -13,7 +13,7 @@
 #include "layers/box_math.h"
 #include "trainer/mine_i.h"
 
-static const float *fetch(struct ot_mine *m, int slot, const struct ot_blob *b, struct ot_err *err)
+const float *ot_mine_fetch(struct ot_mine *m, int slot, const struct ot_blob *b, struct ot_err *err)
 {
     size_t n = ot_count(&b->data.shape);
 
@@ -84,20 +84,34 @@ static int clear_speakers(struct ot_mine *m, const struct ot_batch *batch, struc
     return 0;
 }
 
-static bool ignored(const struct ot_mine *m, float label)
+bool ot_mine_ignored(const struct ot_mine *m, float label)
 {
     const Caffe__LossParameter *p = m->loss->l.conf->loss_param;
 
     return label < 0 || (p && p->has_ignore_label && (int)label == p->ignore_label);
 }
 
+/* What the data set says, whatever was trained on. */
+static int32_t given_label(const struct ot_mine *m, const struct ot_batch *batch, int image,
+                           const struct ot_look *k)
+{
+    size_t g = m->rois ? (size_t)ot_loader_max_boxes(ot_feeds_loader(m->feeds)) : 0;
+
+    if (k->kind == OT_KIND_IMAGE)
+        return (int32_t)batch->label[image];
+    if (k->kind == OT_KIND_GT_ROI)
+        return (int32_t)batch->gt[((size_t)image * g + (size_t)k->slot) * 6 + 4];
+    return k->label;
+}
+
 int ot_mine_collect(struct ot_mine *m, struct ot_err *err)
 {
     const struct ot_batch *batch = ot_feeds_batch(m->feeds);
-    const float *label = fetch(m, 0, m->label, err), *prob = fetch(m, 1, m->prob, err);
-    const float *inst = fetch(m, 2, m->inst, err);
-    const float *rois = m->rois ? fetch(m, 3, m->rois, err) : label;
-    const float *matched = m->rois ? fetch(m, 4, m->matched, err) : label;
+    const float *label = ot_mine_fetch(m, 0, m->label, err),
+                *prob = ot_mine_fetch(m, 1, m->prob, err);
+    const float *inst = ot_mine_fetch(m, 2, m->inst, err);
+    const float *rois = m->rois ? ot_mine_fetch(m, 3, m->rois, err) : label;
+    const float *matched = m->rois ? ot_mine_fetch(m, 4, m->matched, err) : label;
     int n = ot_dim(&m->prob->data.shape, 0), c = ot_dim(&m->prob->data.shape, 1);
 
     if (!label || !prob || !inst || !rois || !matched)
@@ -111,13 +125,12 @@ int ot_mine_collect(struct ot_mine *m, struct ot_err *err)
         int image = m->rois ? (int)rois[5 * r] : r;
         const struct ot_sample_info *s;
 
-        if (ignored(m, label[r]) || image < 0 || image >= batch->n)
+        if (ot_mine_ignored(m, label[r]) || image < 0 || image >= batch->n)
             continue; /* ignored, or a row that holds nothing */
         s = &batch->sample[image];
         *k = (struct ot_look){ .sample = s->index,
                                .kind = OT_KIND_IMAGE,
                                .label = (int32_t)label[r],
-                               .given = (int32_t)label[r],
                                .loss = inst[r],
                                .box = { 0, 0, 1, 1 },
                                .flip = s->flip };
@@ -127,6 +140,7 @@ int ot_mine_collect(struct ot_mine *m, struct ot_err *err)
             k->kind = k->slot >= 0 ? OT_KIND_GT_ROI : OT_KIND_BG_ROI;
             un_augment(s, rois + 5 * (size_t)r, k->box);
         }
+        k->given = given_label(m, batch, image, k);
         if (k->kind == OT_KIND_GT_ROI)
             m->now.n = let_speak(m, batch, image, k->slot, rois + 5 * (size_t)r, m->now.n);
         else

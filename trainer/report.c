@@ -56,20 +56,23 @@ static void blend(double *mean, double v)
     *mean = isnan(*mean) ? v : 0.95 * *mean + 0.05 * v;
 }
 
-static void iter_metrics(struct ot_job *j, double lr, double loss, bool reinjected, double ms)
+static void iter_metrics(struct ot_job *j, double lr, double ms)
 {
+    const struct ot_part *part = &j->part[ot_job_fresh(j) ? 0 : 1];
     struct ot_metrics *m = j->metrics;
 
-    ot_metrics_begin(m, reinjected ? "pool" : "train", j->solver->iter - 1);
-    ot_metrics_num(m, "loss", loss);
+    ot_metrics_begin(m, ot_job_fresh(j) ? "train" : "pool", j->solver->iter - 1);
+    ot_metrics_num(m, "loss", ot_job_loss(j));
     for (int k = 0; k < j->nloss; k++)
-        ot_metrics_num(m, j->loss[k]->b.name, j->loss_sum[k]);
+        ot_metrics_num(m, j->loss[k]->b.name, part->loss[k] / part->n);
     ot_metrics_num(m, "lr", lr);
     ot_metrics_num(m, "ms", ms);
     ot_metrics_num(m, "wait_s", ot_feeds_wait_s(j->feeds));
     if (j->mine) {
         struct ot_miner_counts c = ot_mine_counts(j->mine);
 
+        ot_metrics_num(m, "uniform_loss", j->fresh_loss);
+        ot_metrics_num(m, "mined_loss", j->mined_loss);
         ot_metrics_num(m, "pool_rows", (double)c.rows);
         ot_metrics_num(m, "pool_waiting", (double)c.waiting);
         ot_metrics_num(m, "admitted", (double)c.admitted);
@@ -123,7 +126,8 @@ static void progress_line(struct ot_job *j, double lr, struct ot_str *s)
 }
 
 /* One line for each value of each output blob, as the last pass left it; the values of a large
- * blob are counted but not printed. */
+ * blob are counted but not printed.  Those of a re-injected pass get a name that readers of Caffe's
+ * logs do not look for. */
 static void train_outputs(struct ot_job *j, struct ot_str *s)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -144,8 +148,9 @@ static void train_outputs(struct ot_job *j, struct ot_str *s)
             return;
         }
         for (size_t i = 0; i < n; i++) {
-            ot_str_printf(s, "    Train net output #%zu: %s = %.6g", at - n + i, out[k]->name,
-                          (double)v[i]);
+            ot_str_printf(s, "    %s output #%zu: %s = %.6g",
+                          j->last_mined ? "Re-injected batch" : "Train net", at - n + i,
+                          out[k]->name, (double)v[i]);
             if (w != 0)
                 ot_str_printf(s, " (* %g = %.6g loss)", w, w * (double)v[i]);
             ot_str_puts(s, "\n");
@@ -154,14 +159,14 @@ static void train_outputs(struct ot_job *j, struct ot_str *s)
 }
 
 /* The lines that Caffe's log parsers look for. */
-static void caffe_lines(struct ot_job *j, double lr, double smoothed, double dt)
+static void caffe_lines(struct ot_job *j, double lr, double loss, double dt)
 {
     struct ot_str s = { 0 };
     long long it = (long long)j->solver->iter - 1;
     double n = (double)(j->solver->iter - j->last_iter);
 
     ot_str_printf(&s, "Iteration %lld (%.4g iter/s, %.4gs/%.0f iters), loss = %.6g\n", it,
-                  n / (dt > 0 ? dt : 1), dt, n, smoothed);
+                  n / (dt > 0 ? dt : 1), dt, n, loss);
     train_outputs(j, &s);
     ot_str_printf(&s, "Iteration %lld, lr = %.6g\n", it, lr);
     if (s.buf)
@@ -169,16 +174,31 @@ static void caffe_lines(struct ot_job *j, double lr, double smoothed, double dt)
     ot_str_release(&s);
 }
 
-static double smooth(struct ot_job *j, double loss)
+/* Keeps this iteration's losses, each kind by itself. */
+static void keep_losses(struct ot_job *j)
 {
     int n = j->param->average_loss;
+    const struct ot_part *p = j->part;
+
+    if (p[1].n)
+        blend(&j->mined_loss, p[1].total / p[1].n);
+    if (!p[0].n)
+        return;
+    for (int k = 0; k < j->nloss; k++)
+        j->loss_sum[k] = p[0].loss[k] / p[0].n;
+    j->last_loss = p[0].total / p[0].n;
+    blend(&j->fresh_loss, j->last_loss);
+    j->recent[j->nrecent++ % n] = j->last_loss;
+}
+
+static double smoothed(const struct ot_job *j)
+{
+    int64_t n = j->param->average_loss < j->nrecent ? j->param->average_loss : j->nrecent;
     double sum = 0;
 
-    j->recent[(j->solver->iter - 1 - j->start_iter) % n] = loss;
-    j->nrecent += j->nrecent < n;
-    for (int i = 0; i < j->nrecent; i++)
+    for (int64_t i = 0; i < n; i++)
         sum += j->recent[i];
-    return sum / j->nrecent;
+    return n ? sum / (double)n : ot_job_loss(j); /* a resumed run may begin with a re-injection */
 }
 
 bool ot_report_due(const struct ot_job *j, int64_t iter)
@@ -188,17 +208,15 @@ bool ot_report_due(const struct ot_job *j, int64_t iter)
     return display && iter % display == 0;
 }
 
-void ot_report_iter(struct ot_job *j, double lr, double loss, bool reinjected, double ms)
+void ot_report_iter(struct ot_job *j, double lr, double ms)
 {
-    double smoothed = smooth(j, loss);
     struct ot_str s = { 0 };
 
-    j->last_loss = loss;
-    blend(reinjected ? &j->mined_loss : &j->fresh_loss, loss);
-    iter_metrics(j, lr, loss, reinjected, ms);
+    keep_losses(j);
+    iter_metrics(j, lr, ms);
     if (!ot_report_due(j, j->solver->iter - 1))
         return;
-    caffe_lines(j, lr, smoothed, ot_now_s() - j->last_s);
+    caffe_lines(j, lr, smoothed(j), ot_now_s() - j->last_s);
     progress_line(j, lr, &s);
     if (s.buf) {
         ot_progress(s.buf, false);
@@ -277,6 +295,27 @@ int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,
     return rc;
 }
 
+static void mining_end(struct ot_job *j)
+{
+    struct ot_miner_counts c = ot_mine_counts(j->mine);
+    struct ot_str s = { 0 };
+    char *line, *end;
+
+    ot_log(OT_LOG_INFO, "mining",
+           "admitted %lld, re-injected %lld in %lld batches, learned %lld, quarantined %lld, "
+           "released %lld, evicted %lld, in the pool %lld",
+           (long long)c.admitted, (long long)c.reinjected, (long long)c.reinj_batches,
+           (long long)c.learned_total, (long long)c.quarantined_total, (long long)c.released_total,
+           (long long)c.evicted, (long long)c.rows);
+    if (!isnan(j->fresh_loss) && !isnan(j->mined_loss))
+        ot_str_printf(&s, "loss of fresh batches %.4f, of re-injected batches %.4f\n",
+                      j->fresh_loss, j->mined_loss);
+    ot_mine_tell(j->mine, &s);
+    for (line = s.buf; line && (end = strchr(line, '\n')); line = end + 1)
+        ot_log(OT_LOG_INFO, "mining", "%.*s", (int)(end - line), line);
+    ot_str_release(&s);
+}
+
 void ot_report_end(struct ot_job *j)
 {
     double s = ot_now_s() - j->start_s;
@@ -288,14 +327,6 @@ void ot_report_end(struct ot_job *j)
            (long long)(j->solver->iter - j->start_iter), (long long)j->images, time,
            (double)j->images / (s > 0 ? s : 1),
            100.0 * ot_feeds_wait_s(j->feeds) / (s > 0 ? s : 1));
-    if (j->mine) {
-        struct ot_miner_counts c = ot_mine_counts(j->mine);
-
-        ot_log(OT_LOG_INFO, "mining",
-               "admitted %lld, re-injected %lld in %lld batches, learned %lld, quarantined %lld, "
-               "released %lld, evicted %lld, in the pool %lld",
-               (long long)c.admitted, (long long)c.reinjected, (long long)c.reinj_batches,
-               (long long)c.learned_total, (long long)c.quarantined_total,
-               (long long)c.released_total, (long long)c.evicted, (long long)c.rows);
-    }
+    if (j->mine)
+        mining_end(j);
 }

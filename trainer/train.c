@@ -21,9 +21,25 @@
 
 /* ---- one iteration --------------------------------------------------------------------------- */
 
-/* A loss of several values counts as their sum. */
-static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
+bool ot_job_fresh(const struct ot_job *j)
 {
+    return j->part[0].n > 0;
+}
+
+double ot_job_loss(const struct ot_job *j)
+{
+    const struct ot_part *p = &j->part[ot_job_fresh(j) ? 0 : 1];
+
+    return p->total / p->n;
+}
+
+/* A loss of several values counts as their sum.  Fresh passes and re-injected ones are never added
+ * up: the losses of the hard subset say nothing about the net as a whole. */
+static int read_losses(struct ot_job *j, bool reinjected, struct ot_err *err)
+{
+    struct ot_part *part = &j->part[reinjected];
+
+    part->n++;
     for (int k = 0; k < j->nloss; k++) {
         const struct ot_blob *b = &j->loss[k]->b;
         size_t n = ot_count(&b->data.shape);
@@ -38,8 +54,8 @@ static int read_losses(struct ot_job *j, double *total, struct ot_err *err)
             return ot_fail(err, OT_ENAN,
                            "iteration %lld: loss '%s' is %g; lower base_lr or set clip_gradients",
                            (long long)j->solver->iter, b->name, v);
-        j->loss_sum[k] += v / j->param->iter_size;
-        *total += (double)j->loss[k]->loss_weight * v / j->param->iter_size;
+        part->loss[k] += v;
+        part->total += (double)j->loss[k]->loss_weight * v;
     }
     return 0;
 }
@@ -63,34 +79,34 @@ static void watch(struct ot_job *j, struct ot_str *debug)
     j->net->watch_arg = debug;
 }
 
-static int pass_through(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
-                        struct ot_str *debug, struct ot_err *err)
+static int pass_through(struct ot_job *j, int64_t pass, struct ot_str *debug, struct ot_err *err)
 {
     const uint32_t *sample = NULL;
-    int n = j->mine ? ot_mine_next(j->mine, pass, &sample) : 0;
+    int n = j->mine ? ot_mine_next(j->mine, pass, &sample, err) : 0;
 
-    *reinjected = n > 0;
+    if (n < 0)
+        return n;
     if (ot_feeds_next(j->feeds, sample, n, (uint64_t)pass << 32, err) < 0)
         return err->code;
+    j->last_mined = n > 0;
     j->net->env.iter = (uint64_t)pass;
-    j->net->env.frozen_stats = *reinjected; /* hard examples alone are another distribution */
-    if (ot_net_forward(j->net, NULL, err) < 0 || read_losses(j, loss, err) < 0)
+    j->net->env.frozen_stats = n > 0; /* hard examples alone are another distribution */
+    if (ot_net_forward(j->net, NULL, err) < 0 || read_losses(j, n > 0, err) < 0)
         return err->code;
-    if (j->mine && ot_mine_read(j->mine, pass, *reinjected, err) < 0)
+    if (j->mine && ot_mine_read(j->mine, pass, n > 0, err) < 0)
         return err->code;
     if (ot_feeds_batch(j->feeds))
         j->images += ot_feeds_batch(j->feeds)->n;
     return backward(j, debug, err);
 }
 
-static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *loss,
-                    struct ot_err *err)
+static int one_pass(struct ot_job *j, int64_t pass, struct ot_err *err)
 {
     struct ot_str debug = { 0 };
     int rc;
 
     watch(j, &debug);
-    rc = pass_through(j, pass, reinjected, loss, &debug, err);
+    rc = pass_through(j, pass, &debug, err);
     j->net->watch = NULL;
     ot_str_release(&debug);
     return rc;
@@ -98,21 +114,20 @@ static int one_pass(struct ot_job *j, int64_t pass, bool *reinjected, double *lo
 
 static int one_iteration(struct ot_job *j, struct ot_err *err)
 {
-    double t0 = ot_now_s(), loss = 0, lr = ot_solver_lr(j->solver), ms;
+    double t0 = ot_now_s(), lr = ot_solver_lr(j->solver), ms;
     int64_t iter = j->solver->iter;
-    bool reinjected = false;
 
-    memset(j->loss_sum, 0, sizeof j->loss_sum);
+    memset(j->part, 0, sizeof j->part);
     ot_net_zero_grads(j->net);
     for (int k = 0; k < j->param->iter_size; k++)
-        if (one_pass(j, iter * j->param->iter_size + k, &reinjected, &loss, err) < 0)
+        if (one_pass(j, iter * j->param->iter_size + k, err) < 0)
             return err->code;
     if (ot_solver_update(j->solver, lr, err) < 0)
         return err->code;
     ms = 1e3 * (ot_now_s() - t0);
     if (j->mine)
-        ot_mine_note(j->mine, iter, reinjected, loss, lr, ms);
-    ot_report_iter(j, lr, loss, reinjected, ms);
+        ot_mine_note(j->mine, iter, !ot_job_fresh(j), ot_job_loss(j), lr, ms);
+    ot_report_iter(j, lr, ms);
     return 0;
 }
 
@@ -151,12 +166,13 @@ static int tell_pool(struct ot_job *j, struct ot_err *err)
 
 static int save(struct ot_job *j, struct ot_err *err)
 {
+    int64_t pass = j->solver->iter * j->param->iter_size;
     char path[1200];
 
     if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path, err) <
         0)
         return err->code;
-    if (tell_pool(j, err) < 0)
+    if (tell_pool(j, err) < 0 || (j->mine && ot_mine_prove(j->mine, pass, err) < 0))
         return err->code;
     ot_snapshot_prune(j->config->prefix, j->param->snapshot_keep);
     ot_log(OT_LOG_INFO, "train", "snapshot %s", path);
@@ -168,6 +184,17 @@ static bool due(int64_t iter, int every)
     return every > 0 && iter % every == 0;
 }
 
+/* Before the first mining iteration, and at each test while there is mining. */
+static bool sentinel_due(const struct ot_job *j)
+{
+    int size = j->param->iter_size;
+    int64_t iter = j->solver->iter;
+
+    if (!j->mine || j->param->test_interval <= 0 || !ot_mine_on(j->mine, (iter + 1) * size - 1))
+        return false;
+    return due(iter, j->param->test_interval) || !ot_mine_on(j->mine, iter * size - 1);
+}
+
 static int loop(struct ot_job *j, struct ot_err *err)
 {
     const Caffe__SolverParameter *p = j->param;
@@ -176,6 +203,8 @@ static int loop(struct ot_job *j, struct ot_err *err)
     while (j->solver->iter < p->max_iter) {
         if (due(j->solver->iter, p->test_interval) &&
             (j->solver->iter > 0 || p->test_initialization) && run_tests(j, false, err) < 0)
+            return err->code;
+        if (sentinel_due(j) && ot_mine_sentinel(j->mine, j->solver->iter * p->iter_size, err) < 0)
             return err->code;
         if (one_iteration(j, err) < 0)
             return err->code;
