@@ -21,6 +21,9 @@ static const struct command {
     { "sheet", ot_pcmd_sheet,
       "POOL.db OUT.png [--view V] [--class C] [--confusion TRUTH,PREDICTED] [--limit 100]\n"
       "        [--columns N] [--cell 96] [--db LMDB]\n        a contact sheet with boxes" },
+    { "diff", ot_pcmd_diff,
+      "A.db B.db | POOL.db --runs A B [--fail-on-regression [N]] [--margin LOSS]\n"
+      "        what one night changed against another" },
     { "at", ot_pcmd_at,
       "POOL.db [--iter N] [--run R] [--state S]\n        the pool as it was, from the events" },
     { "verify", ot_pcmd_verify,

@@ -107,7 +107,7 @@ int ot_night_load_at(const struct ot_pdb *d, int64_t run, int64_t iter, struct o
                      "coalesce(i.label,-1), x.state, x.loss FROM (%s) x JOIN sample s "
                      "ON s.sample_id=x.sample_id LEFT JOIN inst i ON i.inst_id=x.inst_id "
                      "WHERE coalesce(i.planted,0)=0 AND (i.inst_id IS NOT NULL OR x.state<>5) "
-                     "ORDER BY 1, 2, 3",
+                     "ORDER BY 1, 2, 3, x.inst_id",
                      then);
     sqlite3_free(then);
     n->nameless = ot_pdb_int(d, 0,
