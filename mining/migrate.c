@@ -75,6 +75,13 @@ int64_t ot_sql_int(sqlite3 *db, const char *query, int64_t otherwise)
     return v;
 }
 
+const char *ot_sql_text(sqlite3_stmt *s, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(s, column);
+
+    return text ? text : "";
+}
+
 /* ---- where it lies --------------------------------------------------------------------------- */
 
 int ot_pool_refuse_network(const char *path, struct ot_err *err)

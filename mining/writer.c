@@ -2,15 +2,14 @@
  * writer.c - the thread that owns the connection: takes the buffer, writes it in one
  * transaction, sleeps.
  *
- * Order inside a transaction: rows that went, rows that changed (by natural key, so a row of an
- * earlier run is updated, not doubled), events, re-injections, numbers per iteration, snapshots.
- * A row that was evicted is deleted unless a re-injection tells its story; then it stays with
- * state 5.  The first error is kept, and from then on everything is discarded: training goes on.
+ * It wakes once a flush_s to look at the verdicts, and writes when there is something to write.
+ * While another process holds the write lock nothing is taken out of the buffer, which goes on
+ * coalescing; while a reader pins the log the flushes become rarer (wal_guard.c).  The first
+ * error is kept, and from then on everything is discarded: training goes on.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -18,62 +17,11 @@
 #include "base/mem.h"
 #include "mining/pool_impl.h"
 
-static const char *const sql[OT_N_STMTS] = {
-    [OT_S_BEGIN] = "BEGIN IMMEDIATE",
-    [OT_S_COMMIT] = "COMMIT",
-    [OT_S_ROLLBACK] = "ROLLBACK",
-    [OT_S_SAMPLE] = "INSERT INTO sample(dataset_id,lmdb_key) VALUES(?1,?2) "
-                    "ON CONFLICT(dataset_id,lmdb_key) DO UPDATE SET lmdb_key=excluded.lmdb_key "
-                    "RETURNING sample_id",
-    [OT_S_INST] =
-        "INSERT INTO inst(inst_id,sample_id,kind,slot,label,x0,y0,x1,y1,state,loss,loss_ema,"
-        "loss_max,loss_first,pred,p_label,p_pred,margin_sum,n_seen,n_reinj,n_contra,n_forget,"
-        "flip,weight,first_run,first_iter,last_run,last_iter,label_given,planted,control) "
-        "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,"
-        "?23,?24,?25,?26,?25,?27,?28,?29,?30) "
-        "ON CONFLICT(sample_id,kind,slot) DO UPDATE SET label=excluded.label,x0=excluded.x0,"
-        "y0=excluded.y0,x1=excluded.x1,y1=excluded.y1,state=excluded.state,loss=excluded.loss,"
-        "loss_ema=excluded.loss_ema,loss_max=excluded.loss_max,loss_first=excluded.loss_first,"
-        "pred=excluded.pred,p_label=excluded.p_label,p_pred=excluded.p_pred,"
-        "margin_sum=excluded.margin_sum,n_seen=excluded.n_seen,n_reinj=excluded.n_reinj,"
-        "n_contra=excluded.n_contra,n_forget=excluded.n_forget,flip=excluded.flip,"
-        "weight=excluded.weight,last_run=excluded.last_run,last_iter=excluded.last_iter,"
-        "label_given=excluded.label_given,planted=excluded.planted,control=excluded.control "
-        "RETURNING inst_id",
-    [OT_S_DROP] = "DELETE FROM inst WHERE inst_id=?1 AND n_reinj=0",
-    [OT_S_RETIRE] = "UPDATE inst SET state=5 WHERE inst_id=?1",
-    [OT_S_EVENT] = "INSERT INTO event(run_id,iter,inst_id,sample_id,what,loss,why) "
-                   "VALUES(?1,?2,?3,?4,?5,?6,?7)",
-    [OT_S_REINJ] = "INSERT OR REPLACE INTO reinj(run_id,iter,n,reason,lr,weight,loss_before,"
-                   "loss_after) VALUES(?1,?2,?3,'a full batch was waiting',?4,1,?5,?6)",
-    [OT_S_ITEM] = "INSERT OR REPLACE INTO reinj_item(reinj_id,pos,inst_id,loss_before,loss_after) "
-                  "VALUES(?1,?2,?3,?4,?5)",
-    [OT_S_ITER] = "INSERT OR REPLACE INTO iter_stat(run_id,iter,kind,loss,lr,ms,pool_n,admit_thr,"
-                  "admitted) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-    [OT_S_SNAP] = "INSERT OR REPLACE INTO snapshot(run_id,iter,path,bytes,model_hash,event_id,at) "
-                  "VALUES(?1,?2,?3,?4,?5,(SELECT coalesce(max(event_id),0) FROM event),?6)",
-};
-
-int ot_writer_prepare(struct ot_pool *p, struct ot_err *err)
-{
-    for (int i = 0; i < OT_N_STMTS; i++)
-        if (sqlite3_prepare_v3(p->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &p->stmt[i], NULL) !=
-            SQLITE_OK)
-            return ot_sql_fail(p->db, err, "preparing a statement");
-    return 0;
-}
-
-void ot_writer_release(struct ot_pool *p)
-{
-    for (int i = 0; i < OT_N_STMTS; i++)
-        (void)sqlite3_finalize(p->stmt[i]);
-    memset(p->stmt, 0, sizeof p->stmt);
-}
-
 void ot_buffer_clear(struct ot_buffer *b)
 {
     ot_map_clear(&b->by_id);
     b->n_rows = b->n_events = b->n_reinj = b->n_items = b->n_iters = b->n_snaps = 0;
+    b->n_effects = b->n_therms = b->n_sentries = 0;
     b->n_dirty = 0;
     b->reset = false;
 }
@@ -86,279 +34,19 @@ void ot_buffer_release(struct ot_buffer *b)
     ot_free(b->items);
     ot_free(b->iters);
     ot_free(b->snaps);
+    ot_free(b->effects);
+    ot_free(b->therms);
+    ot_free(b->sentries);
     ot_map_release(&b->by_id);
     *b = (struct ot_buffer){ 0 };
 }
 
-/* ---- statements ------------------------------------------------------------------------------ */
-
-/* Runs a bound statement; *out (may be NULL) gets the first column of its row. */
-static int run(struct ot_pool *p, enum ot_stmt which, int64_t *out, struct ot_err *err)
-{
-    sqlite3_stmt *s = p->stmt[which];
-    int rc = sqlite3_step(s);
-
-    if (rc == SQLITE_ROW) {
-        if (out)
-            *out = sqlite3_column_int64(s, 0);
-        rc = sqlite3_step(s);
-    }
-    if (rc != SQLITE_DONE)
-        (void)ot_sql_fail(p->db, err, "writing");
-    (void)sqlite3_reset(s);
-    return rc == SQLITE_DONE ? 0 : err->code;
-}
-
-static void bind_num(sqlite3_stmt *s, int at, double v)
-{
-    if (isnan(v))
-        (void)sqlite3_bind_null(s, at);
-    else
-        (void)sqlite3_bind_double(s, at, v);
-}
-
-static int sample_id(struct ot_pool *p, uint32_t sample, int64_t *id, struct ot_err *err)
-{
-    sqlite3_stmt *s = p->stmt[OT_S_SAMPLE];
-    char key[512];
-    uint64_t known;
-
-    if (ot_map_get(&p->sample_of, sample, &known)) {
-        *id = (int64_t)known;
-        return 0;
-    }
-    (void)sqlite3_bind_int64(s, 1, p->dataset);
-    (void)sqlite3_bind_text(s, 2, p->key(p->key_ctx, sample, key, sizeof key), -1, SQLITE_STATIC);
-    if (run(p, OT_S_SAMPLE, id, err) < 0)
-        return err->code;
-    return ot_map_set(&p->sample_of, sample, (uint64_t)*id, err);
-}
-
-static void bind_row(sqlite3_stmt *s, const struct ot_row *r, int64_t run_id)
-{
-    (void)sqlite3_bind_int(s, 3, r->kind);
-    (void)sqlite3_bind_int(s, 4, r->slot);
-    (void)sqlite3_bind_int(s, 5, r->label);
-    for (int i = 0; i < 4; i++)
-        (void)sqlite3_bind_double(s, 6 + i, (double)r->box[i]);
-    (void)sqlite3_bind_int(s, 10, r->state);
-    (void)sqlite3_bind_double(s, 11, (double)r->loss);
-    (void)sqlite3_bind_double(s, 12, (double)r->loss_ema);
-    (void)sqlite3_bind_double(s, 13, (double)r->loss_max);
-    (void)sqlite3_bind_double(s, 14, (double)r->loss_first);
-    (void)sqlite3_bind_int(s, 15, r->pred);
-    (void)sqlite3_bind_double(s, 16, (double)r->p_label);
-    (void)sqlite3_bind_double(s, 17, (double)r->p_pred);
-    (void)sqlite3_bind_double(s, 18, r->margin_sum);
-    (void)sqlite3_bind_int(s, 19, r->n_seen);
-    (void)sqlite3_bind_int(s, 20, r->n_reinj);
-    (void)sqlite3_bind_int(s, 21, r->n_contra);
-    (void)sqlite3_bind_int(s, 22, r->n_forget);
-    (void)sqlite3_bind_int(s, 23, r->flip);
-    (void)sqlite3_bind_double(s, 24, (double)r->weight);
-    (void)sqlite3_bind_int64(s, 25, run_id);
-    (void)sqlite3_bind_int64(s, 26, r->first_iter);
-    (void)sqlite3_bind_int64(s, 27, r->last_iter);
-    (void)sqlite3_bind_int(s, 28, r->label_given);
-    (void)sqlite3_bind_int(s, 29, r->planted);
-    (void)sqlite3_bind_int(s, 30, r->control);
-}
-
-static int put_row(struct ot_pool *p, const struct ot_row *r, struct ot_err *err)
-{
-    sqlite3_stmt *s = p->stmt[OT_S_INST];
-    uint64_t known = 0;
-    bool is_known = ot_map_get(&p->inst_of, r->id, &known);
-    int64_t id = is_known ? (int64_t)known : p->next_inst, sample, got = 0;
-
-    if (sample_id(p, r->sample, &sample, err) < 0)
-        return err->code;
-    (void)sqlite3_bind_int64(s, 1, id);
-    (void)sqlite3_bind_int64(s, 2, sample);
-    bind_row(s, r, p->run);
-    if (run(p, OT_S_INST, &got, err) < 0)
-        return err->code;
-    if (got == p->next_inst)
-        p->next_inst++;
-    return is_known ? 0 : ot_map_set(&p->inst_of, r->id, (uint64_t)got, err);
-}
-
-static int drop_row(struct ot_pool *p, uint64_t id, struct ot_err *err)
-{
-    uint64_t inst;
-
-    if (!ot_map_get(&p->inst_of, id, &inst))
-        return 0;
-    (void)sqlite3_bind_int64(p->stmt[OT_S_DROP], 1, (int64_t)inst);
-    (void)sqlite3_bind_int64(p->stmt[OT_S_RETIRE], 1, (int64_t)inst);
-    if (run(p, OT_S_DROP, NULL, err) < 0 || run(p, OT_S_RETIRE, NULL, err) < 0)
-        return err->code;
-    return 0;
-}
-
-static void bind_inst(struct ot_pool *p, sqlite3_stmt *s, int at, uint64_t row)
-{
-    uint64_t inst;
-
-    if (ot_map_get(&p->inst_of, row, &inst))
-        (void)sqlite3_bind_int64(s, at, (int64_t)inst);
-    else
-        (void)sqlite3_bind_null(s, at);
-}
-
-static int put_event(struct ot_pool *p, const struct ot_pool_event *e, struct ot_err *err)
-{
-    static const char *const name[] = {
-        [OT_EV_ADMIT] = "admit",     [OT_EV_EVICT] = "evict",           [OT_EV_LEARNED] = "learned",
-        [OT_EV_FORGOT] = "forgot",   [OT_EV_QUARANTINE] = "quarantine", [OT_EV_RELEASE] = "release",
-        [OT_EV_EXCLUDE] = "exclude", [OT_EV_RESTORE] = "restore",       [OT_EV_RELABEL] = "relabel",
-    };
-    sqlite3_stmt *s = p->stmt[OT_S_EVENT];
-    int64_t sample;
-
-    if (sample_id(p, e->sample, &sample, err) < 0)
-        return err->code;
-    (void)sqlite3_bind_int64(s, 1, p->run);
-    (void)sqlite3_bind_int64(s, 2, e->iter);
-    bind_inst(p, s, 3, e->row);
-    (void)sqlite3_bind_int64(s, 4, sample);
-    (void)sqlite3_bind_text(s, 5, name[e->what], -1, SQLITE_STATIC);
-    (void)sqlite3_bind_double(s, 6, (double)e->loss);
-    (void)sqlite3_bind_text(s, 7, e->why, -1, SQLITE_STATIC);
-    return run(p, OT_S_EVENT, NULL, err);
-}
-
-static int put_reinj(struct ot_pool *p, const struct ot_pool_reinj *r, struct ot_err *err)
-{
-    const struct ot_pool_item *item = p->back.items + r->first;
-    sqlite3_stmt *s = p->stmt[OT_S_REINJ];
-    double before = 0, after = 0;
-    int64_t id;
-    int seen = 0;
-
-    for (int i = 0; i < r->n; i++)
-        if (!isnan(item[i].after)) { /* both means over the rows that were seen again */
-            before += (double)item[i].before;
-            after += (double)item[i].after;
-            seen++;
-        }
-    (void)sqlite3_bind_int64(s, 1, p->run);
-    (void)sqlite3_bind_int64(s, 2, r->iter);
-    (void)sqlite3_bind_int(s, 3, r->n);
-    bind_num(s, 4, r->lr);
-    bind_num(s, 5, seen ? before / seen : (double)NAN);
-    bind_num(s, 6, seen ? after / seen : (double)NAN);
-    if (run(p, OT_S_REINJ, NULL, err) < 0)
-        return err->code;
-    id = sqlite3_last_insert_rowid(p->db);
-    s = p->stmt[OT_S_ITEM];
-    for (int i = 0; i < r->n; i++) {
-        uint64_t inst;
-
-        if (!ot_map_get(&p->inst_of, item[i].row, &inst))
-            continue;
-        (void)sqlite3_bind_int64(s, 1, id);
-        (void)sqlite3_bind_int(s, 2, i);
-        (void)sqlite3_bind_int64(s, 3, (int64_t)inst);
-        (void)sqlite3_bind_double(s, 4, (double)item[i].before);
-        bind_num(s, 5, (double)item[i].after);
-        if (run(p, OT_S_ITEM, NULL, err) < 0)
-            return err->code;
-    }
-    return 0;
-}
-
-static int put_iter(struct ot_pool *p, const struct ot_pool_iter *it, struct ot_err *err)
-{
-    sqlite3_stmt *s = p->stmt[OT_S_ITER];
-
-    (void)sqlite3_bind_int64(s, 1, p->run);
-    (void)sqlite3_bind_int64(s, 2, it->iter);
-    (void)sqlite3_bind_text(s, 3, it->reinjected ? "pool" : "fresh", -1, SQLITE_STATIC);
-    (void)sqlite3_bind_double(s, 4, isnan(it->loss) ? 0 : it->loss);
-    (void)sqlite3_bind_double(s, 5, it->lr);
-    (void)sqlite3_bind_double(s, 6, it->ms);
-    (void)sqlite3_bind_int64(s, 7, it->pool_rows);
-    bind_num(s, 8, it->admit_threshold);
-    (void)sqlite3_bind_int64(s, 9, it->admitted);
-    return run(p, OT_S_ITER, NULL, err);
-}
-
-static int put_snap(struct ot_pool *p, const struct ot_pool_snap *sn, struct ot_err *err)
-{
-    sqlite3_stmt *s = p->stmt[OT_S_SNAP];
-    char hash[32], now[32];
-    struct stat st;
-
-    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)sn->model_hash);
-    (void)sqlite3_bind_int64(s, 1, p->run);
-    (void)sqlite3_bind_int64(s, 2, sn->iter);
-    (void)sqlite3_bind_text(s, 3, sn->path, -1, SQLITE_STATIC);
-    bind_num(s, 4, NAN);
-    if (stat(sn->path, &st) == 0)
-        (void)sqlite3_bind_int64(s, 4, st.st_size);
-    (void)sqlite3_bind_text(s, 5, hash, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_text(s, 6, ot_time_utc(now), -1, SQLITE_STATIC);
-    return run(p, OT_S_SNAP, NULL, err);
-}
-
 /* ---- a transaction --------------------------------------------------------------------------- */
-
-#define CHAIN                                                                             \
-    "WITH RECURSIVE chain(id) AS (SELECT parent_run_id FROM run WHERE run_id=%lld UNION " \
-    "SELECT parent_run_id FROM run JOIN chain ON run_id=chain.id) "
-
-/* The resumed run's ancestors: what they wrote after the snapshot did not happen, and rows of
- * theirs that the restored miner does not have (it has put its own by now) leave the pool. */
-static int supersede(struct ot_pool *p, int64_t iter, struct ot_err *err)
-{
-    long long r = p->run, i = iter;
-
-    if (ot_sql(p->db, err,
-               CHAIN "UPDATE event SET superseded=1 WHERE iter>%lld AND run_id IN chain", r,
-               i) < 0 ||
-        ot_sql(p->db, err,
-               CHAIN "UPDATE reinj SET superseded=1 WHERE iter>%lld AND run_id IN chain", r,
-               i) < 0 ||
-        ot_sql(p->db, err, CHAIN "DELETE FROM inst WHERE n_reinj=0 AND last_run IN chain", r) < 0 ||
-        ot_sql(p->db, err, CHAIN "UPDATE inst SET state=5 WHERE last_run IN chain", r) < 0)
-        return err->code;
-    return 0;
-}
-
-static int put_all(struct ot_pool *p, struct ot_err *err)
-{
-    struct ot_buffer *b = &p->back;
-
-    for (size_t i = 0; i < b->n_rows; i++)
-        if (b->rows[i].op == OT_DIRTY_GONE && drop_row(p, b->rows[i].row.id, err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_rows; i++)
-        if (b->rows[i].op == OT_DIRTY_PUT && put_row(p, &b->rows[i].row, err) < 0)
-            return err->code;
-    if (b->reset && supersede(p, b->reset_iter, err) < 0)
-        return err->code;
-    for (size_t i = 0; i < b->n_events; i++)
-        if (put_event(p, &b->events[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_reinj; i++)
-        if (put_reinj(p, &b->reinj[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_iters; i++)
-        if (put_iter(p, &b->iters[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_snaps; i++)
-        if (put_snap(p, &b->snaps[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_rows; i++)
-        if (b->rows[i].op == OT_DIRTY_GONE)
-            (void)ot_map_remove(&p->inst_of, b->rows[i].row.id);
-    return 0;
-}
 
 static bool is_empty(const struct ot_buffer *b)
 {
-    return !b->n_dirty && !b->n_events && !b->n_reinj && !b->n_iters && !b->n_snaps && !b->reset;
+    return !b->n_dirty && !b->n_events && !b->n_reinj && !b->n_iters && !b->n_snaps && !b->reset &&
+           !b->n_effects && !b->n_therms && !b->n_sentries;
 }
 
 static int put_run_end(struct ot_pool *p, struct ot_err *err)
@@ -375,8 +63,8 @@ static int put_run_end(struct ot_pool *p, struct ot_err *err)
         return ot_fail(err, OT_ENOMEM, "pool '%s': no memory", p->path);
     rc = sqlite3_prepare_v2(p->db, q, -1, &s, NULL);
     if (rc == SQLITE_OK) {
-        bind_num(s, 1, p->loss_end);
-        bind_num(s, 2, p->metric_name ? p->metric_end : (double)NAN);
+        ot_bind_num(s, 1, p->loss_end);
+        ot_bind_num(s, 2, p->metric_name ? p->metric_end : (double)NAN);
         rc = sqlite3_step(s);
     }
     (void)sqlite3_finalize(s);
@@ -384,51 +72,108 @@ static int put_run_end(struct ot_pool *p, struct ot_err *err)
     return rc == SQLITE_DONE ? 0 : ot_sql_fail(p->db, err, "closing the run");
 }
 
-static int transaction(struct ot_pool *p, bool last, struct ot_err *err)
+static bool is_locked(const struct ot_err *err)
 {
-    bool full = p->back.n_snaps > 0; /* a snapshot must find its pool after a power cut */
+    return err->code == OT_EBUSY;
+}
+
+/* Another process is in a write transaction.  Says so after a while; an error when it was too long
+ * for those who wait (reset, close). */
+static int note_locked(struct ot_pool *p, bool waited_for, struct ot_err *err)
+{
+    double now = ot_now_s();
+    char who[256];
+
+    if (p->blocked < 0) {
+        p->blocked = now;
+        p->blocked_warned = -1;
+    }
+    if (now - p->blocked >= p->lock_log_s &&
+        (p->blocked_warned < 0 || now - p->blocked_warned >= p->guard.warn_s)) {
+        p->blocked_warned = now;
+        ot_log(OT_LOG_WARN, "pool",
+               "'%s' cannot be written: %s is in a write transaction; changes are kept in memory",
+               p->path, ot_lock_blame(p, OT_LOCK_WRITE, who, sizeof who));
+    }
+    if (!waited_for) {
+        p->waited = -1;
+        return 0;
+    }
+    if (p->waited < 0)
+        p->waited = now;
+    if (now - p->waited < p->lock_max_s)
+        return 0;
+    return ot_fail(err, OT_EBUSY, "pool '%s': locked for more than %g s by %s", p->path,
+                   p->lock_max_s, ot_lock_blame(p, OT_LOCK_WRITE, who, sizeof who));
+}
+
+/* 1: begun, 0: locked, try again later. */
+static int begin(struct ot_pool *p, bool waited_for, struct ot_err *err)
+{
+    struct ot_err busy = OT_ERR_INIT;
+
+    if (ot_sql(p->db, &busy, "BEGIN IMMEDIATE") == 0) {
+        p->blocked = p->waited = -1;
+        return 1;
+    }
+    if (is_locked(&busy))
+        return note_locked(p, waited_for, err);
+    *err = busy;
+    return err->code;
+}
+
+static void take_buffer(struct ot_pool *p)
+{
+    struct ot_buffer swap;
+
+    (void)pthread_mutex_lock(&p->mutex);
+    swap = p->front;
+    p->front = p->back;
+    p->back = swap;
+    p->handed_over = p->max_id;
+    p->busy = true;
+    (void)pthread_mutex_unlock(&p->mutex);
+}
+
+static int fill(struct ot_pool *p, bool last, struct ot_err *err)
+{
+    if (ot_write_all(p, err) < 0 || (p->verdicts.mirror && ot_verdicts_mirror(p, err) < 0) ||
+        (last && put_run_end(p, err) < 0))
+        return err->code;
+    return ot_sql(p->db, err, "COMMIT");
+}
+
+/* 1: written, 0: nothing was to be done or the file is locked. */
+static int flush(struct ot_pool *p, bool last, bool waited_for, bool full, struct ot_err *err)
+{
     int rc;
 
+    /* a snapshot must find its pool after a power cut */
     if (full && ot_sql(p->db, err, "PRAGMA synchronous=FULL") < 0)
         return err->code;
-    rc = run(p, OT_S_BEGIN, NULL, err);
-    if (rc == 0)
-        rc = put_all(p, err);
-    if (rc == 0 && last)
-        rc = put_run_end(p, err);
-    if (rc == 0)
-        rc = run(p, OT_S_COMMIT, NULL, err);
-    if (rc < 0 && !sqlite3_get_autocommit(p->db)) {
-        struct ot_err second = OT_ERR_INIT;
-
-        (void)run(p, OT_S_ROLLBACK, NULL, &second);
+    rc = begin(p, last || waited_for, err);
+    if (rc > 0) {
+        take_buffer(p);
+        rc = fill(p, last, err);
+        if (rc < 0 && !sqlite3_get_autocommit(p->db))
+            (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+        rc = rc < 0 ? rc : 1;
+        p->wrote = ot_now_s();
     }
-    if (full && rc == 0)
-        rc = ot_sql(p->db, err, "PRAGMA synchronous=NORMAL");
+    if (full && rc >= 0 && ot_sql(p->db, err, "PRAGMA synchronous=NORMAL") < 0)
+        return err->code;
     return rc;
-}
-
-static void checkpoint(struct ot_pool *p)
-{
-    int log = 0, done = 0;
-
-    if (p->wal_pages < OT_WAL_PAGES)
-        return;
-    (void)sqlite3_wal_checkpoint_v2(p->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
-    p->wal_pages = 0;
-}
-
-static int count_pages(void *pool, sqlite3 *db, const char *name, int pages)
-{
-    (void)db;
-    (void)name;
-    ((struct ot_pool *)pool)->wal_pages = pages;
-    return SQLITE_OK;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* Sleeps until there is a reason to write; the mutex is held. */
+static bool is_urgent(const struct ot_pool *p)
+{
+    return p->stop || p->front.n_snaps || p->front.reset ||
+           (!p->guard.pinned && p->front.n_dirty >= (size_t)p->flush_rows);
+}
+
+/* Sleeps until there is a reason to write, at most flush_s; the mutex is held. */
 static void wait_for_work(struct ot_pool *p)
 {
     struct timespec until;
@@ -441,8 +186,7 @@ static void wait_for_work(struct ot_pool *p)
         until.tv_nsec -= 1000000000L;
         until.tv_sec++;
     }
-    while (!p->stop && !p->front.n_snaps && !p->front.reset &&
-           p->front.n_dirty < (size_t)p->flush_rows)
+    while (!is_urgent(p))
         if (pthread_cond_timedwait(&p->wake, &p->mutex, &until) != 0)
             break;
 }
@@ -456,39 +200,56 @@ static void latch(struct ot_pool *p, const struct ot_err *err)
     ot_log(OT_LOG_WARN, "pool", "'%s' is no longer written; training goes on", p->path);
 }
 
+/* One turn; true when it was the last. */
+static bool turn(struct ot_pool *p, struct ot_err *err)
+{
+    bool last, due, failed, full, reset;
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&p->mutex);
+    wait_for_work(p);
+    last = p->stop;
+    reset = p->front.reset;
+    full = p->front.n_snaps > 0;
+    failed = p->err.code != 0;
+    due = last || (!is_empty(&p->front) &&
+                   (is_urgent(p) || ot_now_s() - p->wrote >= p->guard.interval * 0.9));
+    (void)pthread_mutex_unlock(&p->mutex);
+
+    if (failed) {
+        take_buffer(p);
+        ot_buffer_clear(&p->back);
+        return last;
+    }
+    (void)pthread_mutex_lock(&p->db_lock);
+    ot_verdicts_look(p);
+    if (due || p->verdicts.mirror)
+        rc = flush(p, last, reset, full, err);
+    if (rc > 0)
+        ot_buffer_clear(&p->back);
+    if (rc >= 0)
+        ot_guard_look(p, rc > 0, full && rc > 0);
+    (void)pthread_mutex_unlock(&p->db_lock);
+    return last && rc != 0;
+}
+
 void *ot_pool_writer(void *pool)
 {
     struct ot_pool *p = pool;
     bool last = false;
 
-    (void)sqlite3_wal_hook(p->db, count_pages, p);
+    ot_guard_watch(p);
     while (!last) {
         struct ot_err err = OT_ERR_INIT;
-        struct ot_buffer swap;
-        bool failed;
-        int rc = 0;
 
+        last = turn(p, &err);
         (void)pthread_mutex_lock(&p->mutex);
-        wait_for_work(p);
-        last = p->stop;
-        swap = p->front;
-        p->front = p->back;
-        p->back = swap;
-        p->handed_over = p->max_id;
-        p->busy = true;
-        failed = p->err.code != 0;
-        (void)pthread_mutex_unlock(&p->mutex);
-
-        if (!failed && (last || !is_empty(&p->back)))
-            rc = transaction(p, last, &err);
-        ot_buffer_clear(&p->back);
-        if (rc == 0 && !failed)
-            checkpoint(p);
-
-        (void)pthread_mutex_lock(&p->mutex);
-        if (rc < 0)
+        if (err.code) {
             latch(p, &err);
+            ot_buffer_clear(&p->back);
+        }
         p->busy = false;
+        p->thin = p->guard.pinned;
         (void)pthread_cond_broadcast(&p->done);
         (void)pthread_mutex_unlock(&p->mutex);
     }

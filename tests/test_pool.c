@@ -14,192 +14,100 @@
 #include "mining/pool.h"
 #include "mining/pool_impl.h"
 #include "tests/check.h"
+#include "tests/poolkit.h"
 
-static char path[512];
-static const char *const names[] = { "background", "cat", "dog" };
+static const char *path;
 
 static const char *fresh_path(const char *name)
 {
-    (void)snprintf(path, sizeof path, "%s/%s.db", ot_tmpdir(), name);
+    path = pk_path(name);
     return path;
-}
-
-static struct ot_pool_conf conf0(const char *file)
-{
-    return (struct ot_pool_conf){ .path = file,
-                                  .job = "test",
-                                  .config_text = "max_iter: 10",
-                                  .seed = 1,
-                                  .device = "cpu",
-                                  .dataset = "data/train_lmdb",
-                                  .dataset_entries = 1000,
-                                  .dataset_fingerprint = 42,
-                                  .class_name = names,
-                                  .n_classes = 3,
-                                  .flush_s = 0.01f,
-                                  .flush_rows = 64 };
-}
-
-static struct ot_pool *opened(const struct ot_pool_conf *c)
-{
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_pool *p = ot_pool_open(c, &err);
-
-    assert_ok(p ? 0 : -1, &err);
-    return p;
-}
-
-static void closed(struct ot_pool *p)
-{
-    struct ot_err err = OT_ERR_INIT;
-
-    assert_ok(ot_pool_close(p, "ok", 0, 10, 0.5, "mAP", 0.7, &err), &err);
-}
-
-static struct ot_row row(uint64_t id, uint32_t sample, float loss)
-{
-    return (struct ot_row){ .id = id,
-                            .sample = sample,
-                            .label = 1,
-                            .pred = 2,
-                            .p_pred = 0.9f,
-                            .loss = loss,
-                            .loss_ema = loss,
-                            .loss_max = loss,
-                            .loss_first = loss,
-                            .n_seen = 1,
-                            .weight = 1 };
-}
-
-static void put(struct ot_pool *p, uint64_t id, uint32_t sample, float loss)
-{
-    const struct ot_mining_sink *s = ot_pool_sink(p);
-    struct ot_row r = row(id, sample, loss);
-
-    s->row(s->ctx, 1, &r);
-    s->event(s->ctx, 1, &r, OT_EV_ADMIT, loss, "loss is high");
-}
-
-/* First column of the first row as a number; fails the test on an SQL error. */
-static double ask(const char *file, const char *query)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *s = NULL;
-    double v = NAN;
-    int rc;
-
-    assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    (void)sqlite3_busy_timeout(db, 5000);
-    rc = sqlite3_prepare_v2(db, query, -1, &s, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(s);
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        fail_msg("%s: %s", query, sqlite3_errmsg(db));
-    if (rc == SQLITE_ROW)
-        v = sqlite3_column_double(s, 0);
-    (void)sqlite3_finalize(s);
-    (void)sqlite3_close(db);
-    return v;
-}
-
-static void change(const char *file, const char *query)
-{
-    sqlite3 *db = NULL;
-
-    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, query, NULL, NULL, NULL), SQLITE_OK);
-    (void)sqlite3_close(db);
-}
-
-static void nap_ms(long ms)
-{
-    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-
-    (void)nanosleep(&t, NULL);
-}
-
-/* Waits at most five seconds for the query to give v. */
-static void await(const char *file, const char *query, double v)
-{
-    for (int i = 0; i < 250; i++) {
-        if (ask(file, query) >= v)
-            return;
-        nap_ms(20);
-    }
-    fail_msg("%s never reached %g", query, v);
 }
 
 static void everything_told_is_in_the_file_after_closing(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("all"));
-    struct ot_pool *p = opened(&c);
+    struct ot_pool_conf c = pk_conf(fresh_path("all"));
+    struct ot_pool *p = pk_open(&c);
     const struct ot_mining_sink *s = ot_pool_sink(p);
-    struct ot_row r = row(1, 5, 3);
+    struct ot_row r = pk_row(1, 5, 3);
     const uint64_t id[] = { 1, 2 };
     const float before[] = { 3, 4 }, after[] = { 1, NAN };
     struct ot_pool_iter it = { 1, true, 2.5, 0.1, 12, 2, 2, NAN };
+    const struct ot_mining_effect effect[] = { { 1, 1, 0, 2, NAN, NAN, NAN, NAN },
+                                               { -1, 30, 4, 1, 1.5, 0.5, 0.25, 0.75 } };
+    const struct ot_thermometer therm = { 10, 8, 6, 0.75, 0.5, 0.9, 0.0625, NAN };
 
     (void)st;
-    put(p, 1, 5, 3);
-    put(p, 2, 6, 4);
-    put(p, 3, 7, 5);
+    pk_put(p, 1, 5, 3);
+    pk_put(p, 2, 6, 4);
+    pk_put(p, 3, 7, 5);
     r.state = OT_COOLING;
     r.n_reinj = 1;
     s->row(s->ctx, 2, &r);
-    r = row(3, 7, 5);
+    r = pk_row(3, 7, 5);
     s->gone(s->ctx, 2, &r);
     s->reinjected(s->ctx, 2, id, before, after, 2);
     ot_pool_iter(p, &it);
     ot_pool_snapshot(p, 2, "no_such.caffemodel", 99);
-    closed(p);
-    assert_near(ask(path, "SELECT count(*) FROM inst WHERE state<>5"), 2, 0);
-    assert_near(ask(path, "SELECT state FROM inst JOIN sample USING(sample_id) "
-                          "WHERE lmdb_key='00000005'"),
+    ot_pool_effects(p, 2, effect, 2, &therm);
+    ot_pool_sentinel(p, 2, 100, 1.5, 0.5, 0.25);
+    pk_close(p);
+    assert_near(pk_ask(path, "SELECT count(*) FROM inst WHERE state<>5"), 2, 0);
+    assert_near(pk_ask(path, "SELECT state FROM inst JOIN sample USING(sample_id) "
+                             "WHERE lmdb_key='00000005'"),
                 1, 0);
-    assert_near(ask(path, "SELECT count(*) FROM event"), 3, 0);
-    assert_near(ask(path, "SELECT gain FROM reinjected WHERE pos=0"), 2, 0);
-    assert_near(ask(path, "SELECT loss_after IS NULL FROM reinj_item WHERE pos=1"), 1, 0);
-    assert_near(ask(path, "SELECT count(*) FROM iter_stat WHERE kind='pool'"), 1, 0);
-    assert_near(ask(path, "SELECT count(*) FROM snapshot"), 1, 0);
-    assert_near(ask(path, "SELECT status='ok' AND metric_end=0.7 FROM runs"), 1, 0);
-    assert_near(ask(path, "SELECT loss FROM hardest"), 4, 0);
-    assert_near(ask(path, "SELECT class='cat' AND predicted='dog' FROM hardest"), 1, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM event"), 3, 0);
+    assert_near(pk_ask(path, "SELECT gain FROM reinjected WHERE pos=0"), 2, 0);
+    assert_near(pk_ask(path, "SELECT loss_after IS NULL FROM reinj_item WHERE pos=1"), 1, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM iter_stat WHERE kind='pool'"), 1, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM snapshot"), 1, 0);
+    assert_near(pk_ask(path, "SELECT status='ok' AND metric_end=0.7 FROM runs"), 1, 0);
+    assert_near(pk_ask(path, "SELECT loss FROM hardest"), 4, 0);
+    assert_near(pk_ask(path, "SELECT diff=0.5 AND lo=0.25 FROM mining_effect WHERE class='all'"), 1,
+                0);
+    assert_near(pk_ask(path, "SELECT control IS NULL FROM mining_effect WHERE class='cat'"), 1, 0);
+    assert_near(pk_ask(path, "SELECT tested=8 AND recall=0.75 AND precision IS NULL "
+                             "FROM quarantine_quality"),
+                1, 0);
+    assert_near(pk_ask(path, "SELECT loss=1.5 AND max_share=0.25 AND n=100 FROM sentinel"), 1, 0);
+    assert_near(pk_ask(path, "SELECT length(boot_id) FROM run"), 36, 0);
+    assert_near(pk_ask(path, "SELECT class='cat' AND predicted='dog' FROM hardest"), 1, 0);
 }
 
 static void a_reader_sees_the_hardest_while_training_writes(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("reader"));
-    struct ot_pool *p = opened(&c);
+    struct ot_pool_conf c = pk_conf(fresh_path("reader"));
+    struct ot_pool *p = pk_open(&c);
     struct ot_err err = OT_ERR_INIT;
 
     (void)st;
     for (uint64_t i = 1; i <= 2000; i++)
-        put(p, i, (uint32_t)i % 1000, (float)i);
-    await(path, "SELECT loss FROM hardest LIMIT 10", 2000);
+        pk_put(p, i, (uint32_t)i % 1000, (float)i);
+    pk_await(path, "SELECT loss FROM hardest LIMIT 10", 2000);
     assert_ok(ot_pool_ok(p, &err), &err);
-    closed(p);
+    pk_close(p);
 }
 
 static void a_new_run_updates_rows_by_their_identity(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("again"));
-    struct ot_pool *p = opened(&c);
+    struct ot_pool_conf c = pk_conf(fresh_path("again"));
+    struct ot_pool *p = pk_open(&c);
 
     (void)st;
-    put(p, 1, 5, 3);
-    put(p, 2, 6, 3);
-    closed(p);
-    p = opened(&c);
-    put(p, 1, 6, 9);
-    closed(p);
-    assert_near(ask(path, "SELECT count(*) FROM inst"), 2, 0);
-    assert_near(ask(path, "SELECT first_run=1 AND last_run=2 FROM inst WHERE loss=9"), 1, 0);
-    assert_near(ask(path, "SELECT count(*) FROM runs"), 2, 0);
+    pk_put(p, 1, 5, 3);
+    pk_put(p, 2, 6, 3);
+    pk_close(p);
+    p = pk_open(&c);
+    pk_put(p, 1, 6, 9);
+    pk_close(p);
+    assert_near(pk_ask(path, "SELECT count(*) FROM inst"), 2, 0);
+    assert_near(pk_ask(path, "SELECT first_run=1 AND last_run=2 FROM inst WHERE loss=9"), 1, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM runs"), 2, 0);
 }
 
 static void a_resumed_run_replaces_rows_and_supersedes_what_came_after(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("resume"));
+    struct ot_pool_conf c = pk_conf(fresh_path("resume"));
     struct ot_miner_conf mc = { .admit = OT_ADMIT_THRESHOLD,
                                 .window = 10,
                                 .topk = 1,
@@ -213,24 +121,24 @@ static void a_resumed_run_replaces_rows_and_supersedes_what_came_after(void **st
     struct ot_look k = { .sample = 5, .label = 1, .given = 1, .loss = 3 };
     struct ot_err err = OT_ERR_INIT;
     struct ot_miner *m = ot_miner_new(&mc, NULL, &err);
-    struct ot_pool *p = opened(&c);
+    struct ot_pool *p = pk_open(&c);
     const struct ot_mining_sink *s = ot_pool_sink(p);
-    struct ot_row late = row(2, 6, 8);
+    struct ot_row late = pk_row(2, 6, 8);
 
     (void)st;
-    put(p, 1, 5, 3);
+    pk_put(p, 1, 5, 3);
     s->row(s->ctx, 9, &late);
     s->event(s->ctx, 9, &late, OT_EV_ADMIT, 8, "after the snapshot");
-    closed(p);
+    pk_close(p);
     assert_ok(ot_miner_observe(m, 1, false, &k, 1, &err), &err);
     c.parent_run = 1;
-    p = opened(&c);
+    p = pk_open(&c);
     assert_ok(ot_pool_reset(p, m, 5, &err), &err);
-    closed(p);
+    pk_close(p);
     ot_miner_free(m);
-    assert_near(ask(path, "SELECT count(*) FROM inst"), 1, 0);
-    assert_near(ask(path, "SELECT sum(superseded) FROM event"), 1, 0);
-    assert_near(ask(path, "SELECT resumed_from FROM runs"), 1, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM inst"), 1, 0);
+    assert_near(pk_ask(path, "SELECT sum(superseded) FROM event"), 1, 0);
+    assert_near(pk_ask(path, "SELECT resumed_from FROM runs"), 1, 0);
 }
 
 static void refused(const struct ot_pool_conf *c, enum ot_code code, const char *part)
@@ -243,23 +151,23 @@ static void refused(const struct ot_pool_conf *c, enum ot_code code, const char 
 
 static void a_file_that_is_not_ours_is_refused_untouched(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("refused"));
-    struct ot_pool *p = opened(&c);
+    struct ot_pool_conf c = pk_conf(fresh_path("refused"));
+    struct ot_pool *p = pk_open(&c);
     struct ot_err err = OT_ERR_INIT;
     char *was, *now;
     size_t n, k;
 
     (void)st;
     refused(&c, OT_EBUSY, "locked by another run (pid ");
-    closed(p);
+    pk_close(p);
     c.dataset_fingerprint = 43;
     refused(&c, OT_ECONFIG, "another data set");
     c.dataset_fingerprint = 42;
-    change(path, "PRAGMA user_version=3");
+    pk_change(path, "PRAGMA user_version=3");
     refused(&c, OT_ECONFIG, "schema version must be 1 to 2 for this program, got 3");
-    change(path, "PRAGMA user_version=2; PRAGMA application_id=5");
+    pk_change(path, "PRAGMA user_version=2; PRAGMA application_id=5");
     refused(&c, OT_ECONFIG, "not a pool: application_id must be 1330136397, got 5");
-    change(path, "PRAGMA application_id=1330136397");
+    pk_change(path, "PRAGMA application_id=1330136397");
     was = ot_read_file(path, 1 << 26, &n, &err);
     assert_non_null(was);
     for (size_t i = 4096; i < 8192 && i < n; i++)
@@ -279,25 +187,25 @@ static void the_ladder_backs_up_and_climbs_or_stays(void **st)
     static const char *const good[] = { "", "ALTER TABLE run ADD COLUMN a TEXT",
                                         "CREATE TABLE b(x)" };
     static const char *const bad[] = { "", "CREATE TABLE c(x)", "nonsense" };
-    struct ot_pool_conf c = conf0(fresh_path("ladder"));
+    struct ot_pool_conf c = pk_conf(fresh_path("ladder"));
     struct ot_err err = OT_ERR_INIT;
     char backup[600];
     sqlite3 *db = NULL;
 
     (void)st;
-    closed(opened(&c));
+    pk_close(pk_open(&c));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_true(ot_pool_climb(db, path, bad, 2, 4, &err) < 0);
     assert_error(&err, OT_EIO, "migration from version 2 to 4");
-    assert_near(ask(path, "PRAGMA user_version"), 2, 0);
+    assert_near(pk_ask(path, "PRAGMA user_version"), 2, 0);
     err = (struct ot_err)OT_ERR_INIT;
     assert_ok(ot_pool_climb(db, path, good, 2, 4, &err), &err);
     (void)sqlite3_close(db);
-    assert_near(ask(path, "PRAGMA user_version"), 4, 0);
-    assert_near(ask(path, "SELECT count(*) FROM b"), 0, 0);
+    assert_near(pk_ask(path, "PRAGMA user_version"), 4, 0);
+    assert_near(pk_ask(path, "SELECT count(*) FROM b"), 0, 0);
     (void)snprintf(backup, sizeof backup, "%s.v2.bak", path);
-    assert_near(ask(backup, "PRAGMA user_version"), 2, 0);
-    assert_near(ask(backup, "SELECT count(*) FROM run"), 1, 0);
+    assert_near(pk_ask(backup, "PRAGMA user_version"), 2, 0);
+    assert_near(pk_ask(backup, "SELECT count(*) FROM run"), 1, 0);
 }
 
 static void write_for_ever(const struct ot_pool_conf *c)
@@ -306,13 +214,13 @@ static void write_for_ever(const struct ot_pool_conf *c)
     struct ot_pool *p = ot_pool_open(c, &err);
 
     for (uint64_t i = 1; p; i++)
-        put(p, 1 + i % 3000, (uint32_t)(i % 1000), (float)i);
+        pk_put(p, 1 + i % 3000, (uint32_t)(i % 1000), (float)i);
     _exit(1);
 }
 
 static void a_killed_writer_leaves_a_sound_file(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("killed"));
+    struct ot_pool_conf c = pk_conf(fresh_path("killed"));
 
     (void)st;
     for (int round = 0; round < 6; round++) {
@@ -323,7 +231,7 @@ static void a_killed_writer_leaves_a_sound_file(void **st)
         assert_true(child >= 0);
         if (child == 0)
             write_for_ever(&c);
-        nap_ms(15 + 37 * round);
+        pk_nap_ms(15 + 37 * round);
         (void)kill(child, SIGKILL);
         (void)waitpid(child, NULL, 0);
         if (!ot_exists(path))
@@ -335,17 +243,17 @@ static void a_killed_writer_leaves_a_sound_file(void **st)
         (void)sqlite3_finalize(s);
         (void)sqlite3_close(db);
     }
-    closed(opened(&c));
-    (void)ask(path, "SELECT * FROM hardest LIMIT 10");
-    assert_true(ask(path, "SELECT count(*) FROM run WHERE status='crashed'") >= 1);
+    pk_close(pk_open(&c));
+    (void)pk_ask(path, "SELECT * FROM hardest LIMIT 10");
+    assert_true(pk_ask(path, "SELECT count(*) FROM run WHERE status='crashed'") >= 1);
 }
 
 static void a_full_disk_stops_the_file_not_the_training(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("full"));
+    struct ot_pool_conf c = pk_conf(fresh_path("full"));
     struct rlimit was, small = { 300000, 300000 };
     struct ot_err err = OT_ERR_INIT;
-    struct ot_pool *p = opened(&c);
+    struct ot_pool *p = pk_open(&c);
     int rc = 0;
 
     (void)st;
@@ -354,42 +262,42 @@ static void a_full_disk_stops_the_file_not_the_training(void **st)
     small.rlim_max = was.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     for (uint64_t i = 1; i < 400 * 100 && rc == 0; i++) {
-        put(p, i, (uint32_t)i % 1000, 3);
+        pk_put(p, i, (uint32_t)i % 1000, 3);
         if (i % 100 == 0) {
-            nap_ms(5);
+            pk_nap_ms(5);
             rc = ot_pool_ok(p, &err);
         }
     }
-    put(p, 1, 1, 3); /* still harmless */
+    pk_put(p, 1, 1, 3); /* still harmless */
     (void)setrlimit(RLIMIT_FSIZE, &was);
     assert_true(rc < 0);
     assert_error(&err, OT_EIO, "full.db");
     assert_true(ot_pool_close(p, "failed", 74, 1, 1, NULL, 0, &err) < 0);
-    assert_near(ask(path, "SELECT count(*) FROM pragma_integrity_check WHERE "
-                          "integrity_check='ok'"),
+    assert_near(pk_ask(path, "SELECT count(*) FROM pragma_integrity_check WHERE "
+                             "integrity_check='ok'"),
                 1, 0);
-    closed(opened(&c));
+    pk_close(pk_open(&c));
 }
 
 static void every_query_of_the_documentation_runs(void **st)
 {
-    struct ot_pool_conf c = conf0(fresh_path("docs"));
+    struct ot_pool_conf c = pk_conf(fresh_path("docs"));
     struct ot_err err = OT_ERR_INIT;
-    struct ot_pool *p = opened(&c);
+    struct ot_pool *p = pk_open(&c);
     size_t n;
     char *doc = ot_read_file("docs/pool-schema.md", 1 << 20, &n, &err), *at = doc;
     int queries = 0;
 
     (void)st;
     assert_ok(doc ? 0 : -1, &err);
-    put(p, 1, 5, 3);
-    closed(p);
+    pk_put(p, 1, 5, 3);
+    pk_close(p);
     while ((at = strstr(at, "```sql\n")) != NULL) {
         char *end = strstr(at += 7, "```");
 
         assert_non_null(end);
         *end = '\0';
-        change(path, at);
+        pk_change(path, at);
         queries++;
         at = end + 1;
     }
