@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/fs.h"
 #include "mining/pool_impl.h"
 
 #define VERDICT_APP_ID 1330136406 /* 0x4F484556 "OHEV" */
@@ -36,16 +35,13 @@ static int file_fail(sqlite3 *db, const char *path, struct ot_err *err, const ch
                    db ? sqlite3_errmsg(db) : "no memory", rc);
 }
 
-int ot_verdict_file_create(const char *path, struct ot_err *err)
+static int make(const char *path, struct ot_err *err)
 {
     sqlite3 *db = NULL;
     int rc = 0;
 
-    if (ot_exists(path))
-        return 0;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK ||
-        sqlite3_busy_timeout(db, 2000) != SQLITE_OK ||
         sqlite3_exec(db, "PRAGMA journal_mode=DELETE; BEGIN IMMEDIATE", NULL, NULL, NULL) !=
             SQLITE_OK ||
         sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK ||
@@ -53,6 +49,24 @@ int ot_verdict_file_create(const char *path, struct ot_err *err)
         rc = file_fail(db, path, err, "cannot be made");
     (void)sqlite3_close(db);
     return rc;
+}
+
+/* Made under another name: who is killed meanwhile leaves no half of a file. */
+int ot_verdict_file_create(const char *path, struct ot_err *err)
+{
+    char part[1100];
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size > 0)
+        return 0;
+    if ((size_t)snprintf(part, sizeof part, "%s.part", path) >= sizeof part)
+        return ot_fail(err, OT_ECREATE, "path too long: '%s'", path);
+    (void)remove(part);
+    if (make(part, err) < 0)
+        return err->code;
+    if (rename(part, path) < 0)
+        return ot_fail_sys(err, OT_ECREATE, errno, "verdicts '%s': cannot be made", path);
+    return 0;
 }
 
 void ot_verdict_file_close(struct ot_verdicts *d)

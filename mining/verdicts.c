@@ -391,7 +391,7 @@ static int read_overlay(struct ot_pool *p, const struct ot_pool_conf *c, struct 
         return err->code;
     for (size_t i = 0; i < n && !err->code; i++) {
         char key[512];
-        struct ot_said *s;
+        struct ot_said *s = NULL;
 
         if (ot_said_add(list, &s, err) < 0)
             break;

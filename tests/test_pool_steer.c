@@ -268,7 +268,7 @@ static void a_file_of_verdicts_that_is_none_is_refused(void **st)
     c.verdicts = path;
     refused(&c, OT_ECONFIG, "application_id must be 1330136406, got 1330136397");
     c.verdicts = "/no_such_folder/v";
-    refused(&c, OT_ECREATE, "verdicts '/no_such_folder/v': cannot be made");
+    refused(&c, OT_ECREATE, "verdicts '/no_such_folder/v.part': cannot be made");
     c.verdicts = NULL;
     pk_close(pk_open(&c));
     pk_change(file, "DROP TABLE verdict");
