@@ -26,7 +26,9 @@ enum ot_rng_purpose {
     OT_RNG_MINING = 7,  /* choice among waiting rows */
     OT_RNG_SCENES = 8,  /* ohemdata scenes */
     OT_RNG_TEST = 9,
-    OT_RNG_POOL = 10 /* stochastic pooling */
+    OT_RNG_POOL = 10,       /* stochastic pooling */
+    OT_RNG_CONTROL = 11,    /* samples of the control group */
+    OT_RNG_THERMOMETER = 12 /* planted wrong labels */
 };
 
 struct ot_rng4 {

@@ -37,8 +37,10 @@ int ot_take_judged(struct ot_io *io, struct ot_miner *m, struct ot_err *err)
         OT_PASS(io, j->key);
         OT_PASS(io, j->label);
         OT_PASS(io, j->what);
-        if (ot_key_sample(j->key) >= m->conf.n_samples || (k > 0 && j->key <= j[-1].key) ||
-            j->what > OT_VERDICT_RELABEL || j->label < 0 || j->label >= m->conf.n_classes)
+        if (ot_key_sample(j->key) >= m->conf.n_samples)
+            return ot_io_bad(err, "sample beyond the data set", ot_key_sample(j->key));
+        if ((k > 0 && j->key <= j[-1].key) || j->what > OT_VERDICT_RELABEL || j->label < 0 ||
+            j->label >= m->conf.n_classes)
             return ot_io_bad(err, "no such verdict, number", k);
     }
     m->n_judged = (size_t)n;

@@ -124,6 +124,7 @@ void ot_miner_free(struct ot_miner *m)
     ot_map_release(&m->by_key);
     ot_stats_release(&m->stats);
     ot_free(m->judged);
+    ot_free(m->next_judged);
     ot_free(m->sentinel.best);
     ot_window_release(&m->window);
     ot_free(m);
@@ -293,14 +294,19 @@ static int look_at_row(struct ot_miner *m, int32_t i, const struct ot_pass *p,
 static int look_at_instance(struct ot_miner *m, const struct ot_pass *p, const struct ot_look *k,
                             bool *known, struct ot_err *err)
 {
-    int32_t i = ot_rows_find(m, ot_row_key(k->sample, k->kind, k->slot));
+    uint64_t key = ot_row_key(k->sample, k->kind, k->slot);
+    const struct ot_judged *j = ot_judged_find(m, key);
+    int32_t i = ot_rows_find(m, key);
     struct ot_stat *s = ot_stat_look(m, k, p, err);
 
     if (!s || (i >= 0 && look_at_row(m, i, p, k, err) < 0))
         return err->code;
-    *known = i >= 0;
-    if (!m->conf.scope_all || p->reinjected || !p->after_warmup || k->pred == k->label ||
-        !(k->p_pred > m->conf.probe_conf) || !ot_stat_suspect(m, s))
+    if (i >= 0 && ot_bound_passes(&p->bound, k->loss))
+        s->flags |= OT_STAT_ADMITTED; /* also a row of an earlier night that it wakes */
+    *known = i >= 0 || ot_is_excluded(j);
+    if (ot_is_excluded(j) || ot_is_hard(j) || !m->conf.scope_all || p->reinjected ||
+        !p->after_warmup || k->pred == k->label || !(k->p_pred > m->conf.probe_conf) ||
+        !ot_stat_suspect(m, s))
         return 0;
     *known = true;
     return hold_suspect(m, p, k, s, err);
@@ -331,7 +337,7 @@ static int look_at_all(struct ot_miner *m, const struct ot_pass *p, const struct
 
         if (!same)
             group = m->n_cand;
-        if (!box && same && prev->slot == c->slot)
+        if ((!box && same && prev->slot == c->slot) || ot_is_stale(m, k))
             continue;
         if (k->kind == OT_KIND_BG_ROI ? look_at_background(m, p, k, &n_bg, &known, err) < 0
                                       : look_at_instance(m, p, k, &known, err) < 0)
@@ -378,32 +384,17 @@ int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected, const st
     return 0;
 }
 
-int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *err)
-{
-    (void)m;
-    (void)row;
-    (void)err;
-    return 0;
-}
-
 /* ---- questions ------------------------------------------------------------------------------- */
-
-float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot)
-{
-    int32_t i = slot < 0 ? -1 : ot_rows_find(m, ot_row_key(sample, kind, slot));
-
-    return i >= 0 ? m->e[i].r.weight : 1;
-}
 
 int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float (*box)[4], int max)
 {
     int n = 0;
 
-    if (sample >= m->conf.n_samples || m->n_state[OT_QUARANTINED] == 0)
+    if (sample >= m->conf.n_samples || m->n_state[OT_QUARANTINED] + m->n_state[OT_EXCLUDED] == 0)
         return 0;
     for (int32_t i = m->sample[sample].rows.head; i >= 0 && n < max;
          i = m->e[i].link[OT_BY_SAMPLE].next)
-        if (m->e[i].r.kind == OT_KIND_BG_ROI && m->e[i].r.state == OT_QUARANTINED)
+        if (m->e[i].r.kind == OT_KIND_BG_ROI && ot_is_held(&m->e[i].r))
             memcpy(box[n++], m->e[i].r.box, sizeof *box);
     return n;
 }
@@ -436,7 +427,7 @@ struct ot_miner_counts ot_miner_counts(const struct ot_miner *m)
                                      .released_total = m->released_total,
                                      .waiting_samples = m->n_waiting,
                                      .admit_threshold = threshold_now(m),
-                                     .share = m->conf.max_share,
+                                     .share = (float)ot_share(m),
                                      .excluded = m->n_state[OT_EXCLUDED],
                                      .control = m->n_state[OT_CONTROL] };
 }

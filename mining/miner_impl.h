@@ -102,6 +102,7 @@ struct ot_booked {
 
 struct ot_drawn {
     uint32_t sample, weight; /* in the draw */
+    uint32_t heavier;        /* waiting samples that weigh more (rank_drawn) */
     float importance;
 };
 
@@ -161,6 +162,8 @@ struct ot_miner {
     struct ot_stats stats;
     struct ot_judged *judged; /* by key */
     size_t judged_cap, n_judged;
+    struct ot_judged *next_judged; /* the set to come, while it is made */
+    size_t next_judged_cap;
     struct ot_sentinel sentinel;
 
     /* images and objects only, for the share limit; no planted ones among the quarantined */
@@ -179,6 +182,7 @@ uint64_t ot_row_key(uint32_t sample, uint8_t kind, int32_t slot);
 uint32_t ot_key_sample(uint64_t key);
 enum ot_kind ot_key_kind(uint64_t key);
 int32_t ot_key_slot(uint64_t key);
+bool ot_is_held(const struct ot_row *r);                      /* quarantined or excluded */
 int32_t ot_rows_find(const struct ot_miner *m, uint64_t key); /* -1: none */
 int32_t ot_rows_add(struct ot_miner *m, const struct ot_row *r, struct ot_err *err);
 void ot_rows_remove(struct ot_miner *m, int32_t i);
@@ -229,8 +233,15 @@ void ot_stat_label(struct ot_miner *m, struct ot_stat *s, int32_t label); /* beg
 void ot_stat_forget(struct ot_miner *m, struct ot_stat *s);               /* begins anew later */
 struct ot_stat *ot_stat_look(struct ot_miner *m, const struct ot_look *k, const struct ot_pass *p,
                              struct ot_err *err);
+void ot_stats_each(const struct ot_miner *m,
+                   void (*visit)(const struct ot_miner *m, uint64_t key, const struct ot_stat *s,
+                                 void *ctx),
+                   void *ctx);
 bool ot_stat_suspect(const struct ot_miner *m, const struct ot_stat *s);
 void ot_stats_release(struct ot_stats *s);
+
+/* share.c */
+double ot_share(const struct ot_miner *m); /* limit of re-injected iterations, as of now */
 
 /* image.c, image_mind.c: one description for both directions */
 struct ot_io {
@@ -255,7 +266,9 @@ bool ot_in_control(const struct ot_miner *m, uint32_t sample);
 bool ot_is_planted(const struct ot_miner *m, uint64_t key);
 int32_t ot_train_label(const struct ot_miner *m, uint64_t key, int32_t given);
 const struct ot_judged *ot_judged_find(const struct ot_miner *m, uint64_t key); /* NULL: none */
-bool ot_is_excluded(const struct ot_judged *j);
+bool ot_is_excluded(const struct ot_judged *j);                                 /* NULL: no */
+bool ot_is_hard(const struct ot_judged *j);
+bool ot_is_stale(const struct ot_miner *m, const struct ot_look *k); /* of an earlier label */
 /* A row as this miner would have it: its groups, label and state under this seed and these
  * verdicts. */
 void ot_row_conform(const struct ot_miner *m, struct ot_row *r);

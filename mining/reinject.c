@@ -8,6 +8,7 @@
  * row that was not seen again stays as it is.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/rng.h"
 #include "mining/miner_impl.h"
@@ -31,8 +32,7 @@ static bool is_time(const struct ot_miner *m, int64_t iter)
         return false;
     if (c->naive)
         return true;
-    return m->fresh >= c->min_fresh &&
-           (double)(m->batches + 1) <= (double)c->max_share * (double)m->iters;
+    return m->fresh >= c->min_fresh && (double)(m->batches + 1) <= ot_share(m) * (double)m->iters;
 }
 
 /* Waiting rows of a sample into the book, worst first: a short insertion sort. */
@@ -68,6 +68,79 @@ static void book_sample(struct ot_miner *m, uint32_t sample)
     }
 }
 
+/* ---- importance ------------------------------------------------------------------------------ */
+
+static int by_weight(const void *pa, const void *pb)
+{
+    const struct ot_drawn *a = pa, *b = pb;
+
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    return (a->sample > b->sample) - (a->sample < b->sample);
+}
+
+/* Sorts the drawn samples, heaviest first, and counts how many waiting ones are heavier than
+ * each: its rank, less one.  One pass over the weights. */
+static void rank_drawn(struct ot_miner *m)
+{
+    struct ot_drawn *d = m->drawn;
+    int n = m->n_drawn;
+
+    qsort(d, (size_t)n, sizeof *d, by_weight);
+    for (uint32_t s = 0; s < m->conf.n_samples; s++) {
+        int lo = 0, hi = n; /* the first that is lighter */
+
+        while (lo < hi) {
+            int mid = (lo + hi) / 2;
+
+            if (d[mid].weight < m->waiting.leaf[s])
+                hi = mid;
+            else
+                lo = mid + 1;
+        }
+        if (lo < n)
+            d[lo].heavier++;
+    }
+    for (int k = 1; k < n; k++)
+        d[k].heavier += d[k - 1].heavier;
+}
+
+/* Chance of a drawn sample in one draw, times the number that waits. */
+static double relative_chance(const struct ot_miner *m, const struct ot_drawn *d)
+{
+    double n = m->n_waiting, h;
+
+    if (m->conf.importance == OT_IMPORTANCE_PER)
+        return n * (double)d->weight / (double)ot_sumtree_total(&m->waiting);
+    h = log(n) + 0.5772156649 + 1 / (2 * n); /* 1 + 1/2 + ... + 1/n */
+    return n / ((d->heavier + 1.0) * h);
+}
+
+/* (N p)^-beta over the largest of the batch: T. Schaul et al., "Prioritized experience replay",
+ * ICLR 2016, section 3.4.  A uniform draw has no bias to correct. */
+static void weigh_batch(struct ot_miner *m, int64_t iter)
+{
+    double span = (double)(m->conf.end_iter - m->conf.start_iter);
+    double done = span > 0 ? (double)(iter - m->conf.start_iter) / span : 1;
+    double b0 = (double)m->conf.importance_beta, beta = b0 + (1 - b0) * fmax(0, fmin(1, done));
+    double most = 0;
+
+    if (m->conf.importance == OT_IMPORTANCE_NONE || m->conf.priority == OT_PRIORITY_UNIFORM)
+        return;
+    if (m->conf.importance == OT_IMPORTANCE_RANK)
+        rank_drawn(m);
+    for (int k = 0; k < m->n_drawn; k++) {
+        double w = pow(relative_chance(m, &m->drawn[k]), -beta);
+
+        m->drawn[k].importance = (float)w;
+        most = fmax(most, w);
+    }
+    for (int k = 0; k < m->n_drawn; k++)
+        m->drawn[k].importance = (float)((double)m->drawn[k].importance / most);
+}
+
+/* ---- the draw -------------------------------------------------------------------------------- */
+
 /* Without replacement: who is drawn weighs nothing until the batch is complete.  The remainder
  * favours low units by less than total / 2^64. */
 static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
@@ -77,13 +150,14 @@ static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
         uint64_t x = (uint64_t)r.v[0] << 32 | r.v[1];
         uint32_t s = ot_sumtree_find(&m->waiting, x % ot_sumtree_total(&m->waiting));
 
-        m->drawn[k] = (struct ot_drawn){ s, m->waiting.leaf[s], 1 };
+        m->drawn[k] = (struct ot_drawn){ s, m->waiting.leaf[s], 0, 1 };
         ot_sumtree_set(&m->waiting, s, 0);
         sample[k] = s;
     }
     for (int k = 0; k < m->conf.batch; k++)
         ot_sumtree_set(&m->waiting, m->drawn[k].sample, m->drawn[k].weight);
     m->n_drawn = m->conf.batch;
+    weigh_batch(m, iter);
 }
 
 int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample)
@@ -116,8 +190,9 @@ int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *ro
 
 float ot_miner_importance(const struct ot_miner *m, uint32_t sample)
 {
-    (void)m;
-    (void)sample;
+    for (int k = 0; k < m->n_drawn && m->in_flight; k++)
+        if (m->drawn[k].sample == sample)
+            return m->drawn[k].importance;
     return 1;
 }
 
@@ -133,19 +208,26 @@ static void cool(struct ot_miner *m, int32_t i, int64_t iter)
         ot_rows_set_state(m, i, OT_COOLING);
 }
 
+static bool is_wrong(const struct ot_miner *m, const struct ot_row *r)
+{
+    return !m->conf.naive && r->n_reinj >= m->conf.probe_after && ot_contradicted(m, r) &&
+           !ot_is_hard(ot_judged_find(m, ot_row_key(r->sample, r->kind, r->slot)));
+}
+
 static void decide(struct ot_miner *m, int32_t i, int64_t iter)
 {
     struct ot_row *r = &m->e[i].r;
 
     r->n_reinj++;
     m->reinjected++;
+    m->seen_again += r->kind != OT_KIND_BG_ROI;
     if (r->state != OT_WAITING) { /* a person has spoken meanwhile */
         ot_tell_row(m, iter, i);
         return;
     }
     if (r->loss < m->conf.retire) {
         ot_row_learned(m, i, iter, "when re-injected");
-    } else if (!m->conf.naive && r->n_reinj >= m->conf.probe_after && ot_contradicted(m, r)) {
+    } else if (is_wrong(m, r)) {
         ot_rows_set_state(m, i, OT_QUARANTINED);
         m->quarantined_total++;
         ot_tell(m, iter, i, OT_EV_QUARANTINE,

@@ -185,9 +185,18 @@ int ot_reserve_class(struct ot_miner *m, int32_t label, struct ot_err *err)
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
-static bool is_held(const struct ot_row *r)
+bool ot_is_held(const struct ot_row *r)
 {
     return r->state == OT_QUARANTINED || r->state == OT_EXCLUDED;
+}
+
+/* What the share limit measures by; never of a planted row or a background RoI. */
+static void count_held(struct ot_miner *m, const struct ot_row *r, int sign)
+{
+    if (r->state != OT_QUARANTINED || r->planted || r->kind == OT_KIND_BG_ROI)
+        return;
+    m->held += sign;
+    m->held_seen_again += (int64_t)sign * r->n_reinj;
 }
 
 static void enter_state(struct ot_miner *m, int32_t i)
@@ -196,7 +205,8 @@ static void enter_state(struct ot_miner *m, int32_t i)
     struct ot_sample *s = &m->sample[e->r.sample];
 
     m->n_state[e->r.state]++;
-    m->class[e->r.label].held += is_held(&e->r);
+    count_held(m, &e->r, 1);
+    m->class[e->r.label].held += ot_is_held(&e->r);
     if (e->r.state == OT_WAITING)
         m->n_waiting += s->n_wait++ == 0;
     if (e->r.state == OT_COOLING && e->r.cool_until != OT_NEVER) {
@@ -211,7 +221,8 @@ static void leave_state(struct ot_miner *m, int32_t i)
     struct ot_sample *s = &m->sample[e->r.sample];
 
     m->n_state[e->r.state]--;
-    m->class[e->r.label].held -= is_held(&e->r);
+    count_held(m, &e->r, -1);
+    m->class[e->r.label].held -= ot_is_held(&e->r);
     if (e->r.state == OT_WAITING)
         m->n_waiting -= --s->n_wait == 0;
     if (e->cool_listed) {

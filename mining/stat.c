@@ -162,6 +162,21 @@ struct ot_stat *ot_stat_look(struct ot_miner *m, const struct ot_look *k, const 
     return s;
 }
 
+void ot_stats_each(const struct ot_miner *m,
+                   void (*visit)(const struct ot_miner *m, uint64_t key, const struct ot_stat *s,
+                                 void *ctx),
+                   void *ctx)
+{
+    const struct ot_stats *s = &m->stats;
+
+    for (uint32_t i = 0; s->image && i < m->conf.n_samples; i++)
+        if (s->image[i].flags & OT_STAT_USED)
+            visit(m, ot_row_key(i, OT_KIND_IMAGE, 0), &s->image[i], ctx);
+    for (size_t i = 0; i < s->n_object; i++)
+        if (s->object[i].flags & OT_STAT_USED)
+            visit(m, s->key[i], &s->object[i], ctx);
+}
+
 bool ot_stat_suspect(const struct ot_miner *m, const struct ot_stat *s)
 {
     const struct ot_class *c = &m->class[s->label];

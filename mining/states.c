@@ -77,11 +77,19 @@ void ot_row_restart(struct ot_miner *m, int32_t i)
     m->e[i].low = 0;
 }
 
-/* A look with another label than the row's: the data set, a plant or a person says otherwise. */
-static int change_label(struct ot_miner *m, int32_t i, const struct ot_look *k, struct ot_err *err)
+/* A look with another label than the row's: the data set says otherwise, or what came of a
+ * verdict's change while batches were under way. */
+static int change_label(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_look *k,
+                        struct ot_err *err)
 {
     if (ot_reserve_class(m, k->label, err) < 0)
         return err->code;
+    if (m->e[i].r.state == OT_QUARANTINED) {
+        ot_rows_queue(m, i);
+        m->released_total++;
+        ot_tell(m, iter, i, OT_EV_RELEASE, "its label was class %d and is class %d now",
+                m->e[i].r.label, k->label);
+    }
     ot_rows_set_label(m, i, k->label);
     ot_row_restart(m, i);
     return 0;
@@ -93,7 +101,7 @@ int ot_row_look(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_loo
     struct ot_entry *e = &m->e[i];
     struct ot_row *r = &e->r;
 
-    if (k->label != r->label && change_label(m, i, k, err) < 0)
+    if (k->label != r->label && change_label(m, i, iter, k, err) < 0)
         return err->code;
     if (r->n_seen == 0)
         r->loss_ema = r->loss_max = r->loss_first = k->loss;

@@ -8,7 +8,7 @@
 #include "mining/miner.h"
 
 struct ot_story {
-    int n[8], rows, gone, reinj, unseen;
+    int n[9], rows, gone, reinj, unseen;
     char why[256];  /* of the last event */
     uint64_t trace; /* hash of everything told */
     struct ot_row last;

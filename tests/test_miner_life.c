@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "mining/miner.h"
+#include "mining/miner_impl.h"
 #include "tests/check.h"
 #include "tests/miner_story.h"
 
@@ -17,13 +17,52 @@ static float rnd(int64_t it, int i, int what)
     return ot_rng_unit(3, OT_RNG_TEST, (uint64_t)it, (uint64_t)(i * 8 + what));
 }
 
+/* Persons: every 37 iterations a new set of verdicts, some of them kept from the last. */
+static void judge(struct ot_miner *m, int64_t it, uint32_t n_samples)
+{
+    struct ot_verdict v[24];
+    struct ot_err err = OT_ERR_INIT;
+    int n = 0;
+
+    for (int i = 0; i < 24; i++) {
+        int64_t from = i % 2 ? it : it / 111 * 111;
+        uint32_t sample = (uint32_t)(rnd(from, i, 4) * (float)n_samples / 24) + (uint32_t)i * 3;
+
+        if (rnd(from, i, 6) < 0.3f || sample >= n_samples)
+            continue;
+        v[n] = (struct ot_verdict){ .sample = sample,
+                                    .kind = i % 5 ? OT_KIND_GT_ROI : OT_KIND_BG_ROI,
+                                    .slot = (int)(rnd(from, i, 5) * 5),
+                                    .what = (uint8_t)(rnd(from, i, 3) * (i % 5 ? 4 : 3)),
+                                    .label = 1 + i % 9 };
+        if (n == 0 || v[n].sample != v[n - 1].sample)
+            n++;
+    }
+    assert_ok(ot_miner_judge(m, it, v, (size_t)n, &err), &err);
+}
+
+static void watch_sentinel(struct ot_miner *m, int64_t it)
+{
+    struct ot_err err = OT_ERR_INIT;
+    float loss[16], share;
+
+    for (int i = 0; i < 16; i++)
+        loss[i] = 1 + 0.2f * rnd(it, i, 2) + (float)(it % 900) / 500;
+    assert_ok(ot_miner_sentinel(m, it, loss, 16, &share, &err), &err);
+}
+
 /* One iteration: images with foreground and background RoIs, some always contradicted. */
 static void live(struct ot_miner *m, int64_t it, uint32_t n_samples)
 {
     struct ot_look k[LIFE_LOOKS];
     uint32_t batch[2];
-    int n = ot_miner_next(m, it, batch);
+    int n;
 
+    if (it % 37 == 36)
+        judge(m, it, n_samples);
+    if (it % 50 == 49)
+        watch_sentinel(m, it);
+    n = ot_miner_next(m, it, batch);
     if (n == 0) {
         batch[0] = (uint32_t)((float)n_samples * rnd(it, 0, 7));
         batch[1] = (batch[0] + 1) % n_samples;
@@ -39,7 +78,8 @@ static void live(struct ot_miner *m, int64_t it, uint32_t n_samples)
             k[i] = ot_story_look(s, loss);
             k[i].kind = OT_KIND_GT_ROI;
             k[i].slot = (int)(rnd(it, i, 1) * 5);
-            k[i].label = k[i].given = 1 + (int)((s + (uint32_t)k[i].slot) % 9);
+            k[i].given = 1 + (int)((s + (uint32_t)k[i].slot) % 9);
+            k[i].label = ot_miner_label(m, s, OT_KIND_GT_ROI, k[i].slot, k[i].given);
         }
         k[i].pred = wrong ? 9 - k[i].label : k[i].label;
         k[i].p_pred = wrong ? 0.9f : 0.6f;
@@ -59,11 +99,36 @@ static struct ot_miner_conf life_conf(void)
     c.max_share = 0.4f;
     c.cooldown = 7;
     c.n_samples = 90;
+    c.first_class = 1;
     return c;
 }
 
+/* The same with everything on. */
+static struct ot_miner_conf rich_conf(void)
+{
+    struct ot_miner_conf c = life_conf();
+
+    c.priority = OT_PRIORITY_LOSS;
+    c.importance = OT_IMPORTANCE_RANK;
+    c.importance_beta = 0.4f;
+    c.auto_share = true;
+    c.scope_all = true;
+    c.scope_looks = 4;
+    c.scope_margin = 0.2f;
+    c.control = 0.2f;
+    c.thermometer = 0.05f;
+    return c;
+}
+
+static struct ot_miner_conf conf_of(int rich)
+{
+    return rich ? rich_conf() : life_conf();
+}
+
 struct census {
-    int n, of_class[10], state[5];
+    int n, of_class[10], state[7];
+    const struct ot_miner *m;
+    int64_t held, held_seen_again;
     uint64_t key[4096], last_id;
 };
 
@@ -74,8 +139,17 @@ static void count_row(void *ctx, const struct ot_row *r)
     assert_true(r->id > z->last_id);
     z->last_id = r->id;
     z->key[z->n++] = (uint64_t)r->sample << 32 | (uint64_t)r->kind << 24 | (uint32_t)r->slot;
-    z->of_class[r->label] += r->state < OT_QUARANTINED;
+    z->of_class[r->label] += !ot_is_held(r);
     z->state[r->state]++;
+    if (r->state == OT_QUARANTINED && !r->planted && r->kind != OT_KIND_BG_ROI) {
+        z->held++;
+        z->held_seen_again += r->n_reinj;
+    }
+    assert_int_equal(r->control, ot_in_control(z->m, r->sample));
+    assert_false(r->control && (r->state == OT_WAITING || r->state == OT_COOLING));
+    assert_false(!r->control && r->state == OT_CONTROL);
+    assert_int_equal(r->planted, ot_is_planted(z->m, ot_row_key(r->sample, r->kind, r->slot)));
+    assert_near(ot_miner_weight(z->m, r->sample, r->kind, r->slot), r->weight, 0);
 }
 
 static int by_key(const void *a, const void *b)
@@ -85,40 +159,81 @@ static int by_key(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The sums of the draw, made again from the rows. */
+static void check_draw(const struct ot_miner *m)
+{
+    uint64_t total = 0;
+    int waiting = 0;
+
+    for (uint32_t s = 0; s < m->conf.n_samples; s++) {
+        double most = 0;
+        int n = 0;
+
+        for (int32_t i = m->sample[s].rows.head; i >= 0; i = m->e[i].link[OT_BY_SAMPLE].next)
+            if (m->e[i].r.state == OT_WAITING) {
+                most = fmax(most, (double)m->e[i].r.loss_ema);
+                n++;
+            }
+        waiting += n > 0;
+        assert_int_equal(m->sample[s].n_wait, n);
+        if (n && m->conf.priority == OT_PRIORITY_LOSS)
+            assert_int_equal(m->waiting.leaf[s], (uint32_t)fmax(1, most * 1048576));
+        else
+            assert_int_equal(m->waiting.leaf[s], n > 0);
+        total += m->waiting.leaf[s];
+    }
+    assert_int_equal(ot_sumtree_total(&m->waiting), total);
+    assert_int_equal(m->n_waiting, waiting);
+}
+
+static void check_rows(struct ot_miner *m, struct census *z)
+{
+    struct ot_miner_counts n = ot_miner_counts(m);
+
+    memset(z, 0, sizeof *z);
+    z->m = m;
+    ot_miner_each(m, count_row, z);
+    assert_int_equal(z->n, n.rows);
+    assert_true(n.rows <= m->conf.capacity);
+    assert_int_equal(n.rows, n.admitted - n.evicted);
+    assert_int_equal(z->state[OT_WAITING], n.waiting);
+    assert_int_equal(z->state[OT_COOLING], n.cooling);
+    assert_int_equal(z->state[OT_LEARNED], n.learned);
+    assert_int_equal(z->state[OT_QUARANTINED], n.quarantined);
+    assert_int_equal(z->state[OT_EXCLUDED], n.excluded);
+    assert_int_equal(z->state[OT_CONTROL], n.control);
+    assert_int_equal(z->held, m->held);
+    assert_int_equal(z->held_seen_again, m->held_seen_again);
+    check_draw(m);
+    qsort(z->key, (size_t)z->n, sizeof *z->key, by_key);
+    for (int k = 1; k < z->n; k++)
+        assert_true(z->key[k - 1] < z->key[k]);
+}
+
 static void invariants_hold_under_random_looks(void **st)
 {
     static struct census z;
-    struct ot_story s = { 0 };
-    struct ot_miner_conf c = life_conf();
-    struct ot_miner *m = ot_story_born(&c, &s);
 
     (void)st;
-    for (int64_t it = 0; it < 3000; it++) {
-        struct ot_miner_counts n;
+    for (int rich = 0; rich < 2; rich++) {
+        struct ot_story s = { 0 };
+        struct ot_miner_conf c = conf_of(rich);
+        struct ot_miner *m = ot_story_born(&c, &s);
 
-        live(m, it, c.n_samples);
-        memset(&z, 0, sizeof z);
-        ot_miner_each(m, count_row, &z);
-        n = ot_miner_counts(m);
-        assert_int_equal(z.n, n.rows);
-        assert_true(n.rows <= c.capacity);
-        assert_int_equal(n.rows, n.admitted - n.evicted);
-        assert_int_equal(z.state[OT_WAITING], n.waiting);
-        assert_int_equal(z.state[OT_COOLING], n.cooling);
-        assert_int_equal(z.state[OT_LEARNED], n.learned);
-        assert_int_equal(z.state[OT_QUARANTINED], n.quarantined);
-        /* 20 % of the 200 rows or of eight batches, the greater; a release may add to it */
-        for (int k = 0; k < 10; k++)
-            assert_true(z.of_class[k] <= 40 + n.released_total);
-        qsort(z.key, (size_t)z.n, sizeof *z.key, by_key);
-        for (int k = 1; k < z.n; k++)
-            assert_true(z.key[k - 1] < z.key[k]);
-    }
-    /* the life was a full one */
-    for (int e = OT_EV_ADMIT; e <= OT_EV_RELEASE; e++)
-        if (e != OT_EV_RELEASE)
+        for (int64_t it = 0; it < 3000; it++) {
+            live(m, it, c.n_samples);
+            check_rows(m, &z);
+            /* 20 % of the 200 rows or of eight batches, the greater; what is released, restored
+             * or relabelled may add to it */
+            for (int k = 0; k < 10; k++)
+                assert_true(z.of_class[k] <=
+                            40 + s.n[OT_EV_RELEASE] + s.n[OT_EV_RESTORE] + s.n[OT_EV_RELABEL]);
+        }
+        /* the life was a full one */
+        for (int e = OT_EV_ADMIT; e <= OT_EV_RELABEL; e++)
             assert_true(s.n[e] > 0);
-    ot_miner_free(m);
+        ot_miner_free(m);
+    }
 }
 
 static void the_same_losses_give_the_same_decisions(void **st)
@@ -139,42 +254,48 @@ static void the_same_losses_give_the_same_decisions(void **st)
     assert_true(trace[0] == trace[1]);
 }
 
+static void go_on_together(const struct ot_miner_conf *c, int64_t cut)
+{
+    struct ot_story s = { 0 }, t = { 0 };
+    struct ot_miner *m = ot_story_born(c, &s), *r = ot_story_born(c, &t);
+    struct ot_str a = { 0 }, b = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+
+    for (int64_t it = 0; it < cut; it++)
+        live(m, it, c->n_samples);
+    assert_ok(ot_miner_save(m, &a, &err), &err);
+    assert_ok(ot_miner_restore(r, a.buf, a.len, &err), &err);
+    s.trace = t.trace = 0;
+    for (int64_t it = cut; it < cut + 400; it++) {
+        live(m, it, c->n_samples);
+        live(r, it, c->n_samples);
+    }
+    assert_true(s.trace == t.trace && s.trace != 0);
+    ot_str_clear(&a);
+    assert_ok(ot_miner_save(m, &a, &err), &err);
+    assert_ok(ot_miner_save(r, &b, &err), &err);
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.buf, b.buf, a.len);
+    ot_str_release(&a);
+    ot_str_release(&b);
+    ot_miner_free(m);
+    ot_miner_free(r);
+}
+
 static void a_restored_miner_decides_like_the_one_that_went_on(void **st)
 {
-    struct ot_miner_conf c = life_conf();
-
     (void)st;
-    for (int64_t cut = 15; cut < 600; cut += 83) {
-        struct ot_story s = { 0 }, t = { 0 };
-        struct ot_miner *m = ot_story_born(&c, &s), *r = ot_story_born(&c, &t);
-        struct ot_str a = { 0 }, b = { 0 };
-        struct ot_err err = OT_ERR_INIT;
+    for (int rich = 0; rich < 2; rich++) {
+        struct ot_miner_conf c = conf_of(rich);
 
-        for (int64_t it = 0; it < cut; it++)
-            live(m, it, c.n_samples);
-        assert_ok(ot_miner_save(m, &a, &err), &err);
-        assert_ok(ot_miner_restore(r, a.buf, a.len, &err), &err);
-        s.trace = t.trace = 0;
-        for (int64_t it = cut; it < cut + 400; it++) {
-            live(m, it, c.n_samples);
-            live(r, it, c.n_samples);
-        }
-        assert_true(s.trace == t.trace && s.trace != 0);
-        ot_str_clear(&a);
-        assert_ok(ot_miner_save(m, &a, &err), &err);
-        assert_ok(ot_miner_save(r, &b, &err), &err);
-        assert_int_equal(a.len, b.len);
-        assert_memory_equal(a.buf, b.buf, a.len);
-        ot_str_release(&a);
-        ot_str_release(&b);
-        ot_miner_free(m);
-        ot_miner_free(r);
+        for (int64_t cut = 15; cut < 600; cut += 83)
+            go_on_together(&c, cut);
     }
 }
 
 static void a_damaged_state_is_refused_and_changes_nothing(void **st)
 {
-    struct ot_miner_conf c = life_conf();
+    struct ot_miner_conf c = rich_conf();
     struct ot_story s = { 0 };
     struct ot_miner *m = ot_story_born(&c, &s);
     struct ot_str a = { 0 };
@@ -299,21 +420,22 @@ static void a_smaller_miner_keeps_the_hardest_rows(void **st)
 
 static void the_steady_state_allocates_nothing(void **st)
 {
-    struct ot_miner_conf c = life_conf();
-    struct ot_miner *m;
-    struct ot_err err = OT_ERR_INIT;
-    uint64_t before;
-
     (void)st;
-    m = ot_miner_new(&c, NULL, &err);
-    assert_non_null(m);
-    for (int64_t it = 0; it < 4000; it++)
-        live(m, it, c.n_samples);
-    before = ot_mem_count();
-    for (int64_t it = 4000; it < 5000; it++)
-        live(m, it, c.n_samples);
-    assert_int_equal(ot_mem_count(), before);
-    ot_miner_free(m);
+    for (int rich = 0; rich < 2; rich++) {
+        struct ot_miner_conf c = conf_of(rich);
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_miner *m = ot_miner_new(&c, NULL, &err);
+        uint64_t before;
+
+        assert_non_null(m);
+        for (int64_t it = 0; it < 4000; it++)
+            live(m, it, c.n_samples);
+        before = ot_mem_count();
+        for (int64_t it = 4000; it < 5000; it++)
+            live(m, it, c.n_samples);
+        assert_int_equal(ot_mem_count(), before);
+        ot_miner_free(m);
+    }
 }
 
 int main(void)
