@@ -88,9 +88,11 @@ __global__ static void assign(const __grid_constant__ struct ot_anchor_target_ge
             }
         }
         w.match[at] = match;
-        if ((is_best || most >= g.pos_overlap) && !(g.clobber && most < g.neg_overlap))
-            w.label[at] = OT_ANCHOR_FG;
-        else if (most < g.neg_overlap)
+        if ((is_best || most >= g.pos_overlap) && !(g.clobber && most < g.neg_overlap)) {
+            if (ot_box_teaches(gt + (i * (size_t)g.gts + (size_t)match) * (size_t)g.gt_cols,
+                               g.gt_cols))
+                w.label[at] = OT_ANCHOR_FG;
+        } else if (most < g.neg_overlap)
             w.label[at] = OT_ANCHOR_BG;
     }
 }

@@ -3,10 +3,10 @@
  *
  * An anchor inside its image is foreground when its overlap with some box reaches pos_overlap or
  * is that box's highest (ties included), background when its highest overlap is below
- * neg_overlap, else ignored.  A box that overlaps no anchor has no best anchor (py-faster-rcnn
- * would then call every anchor without overlap foreground).  The sample keeps the smallest
- * random keys.
- * Source: S. Ren et al., "Faster R-CNN", NIPS 2015, section 3.1.2.
+ * neg_overlap, else ignored.  So is what would be foreground of a box of weight 0.  A box that
+ * overlaps no anchor has no best anchor (py-faster-rcnn would then call every anchor without
+ * overlap foreground).  The sample keeps the smallest random keys. Source: S. Ren et al., "Faster
+ * R-CNN", NIPS 2015, section 3.1.2.
  */
 #include <string.h>
 
@@ -85,9 +85,10 @@ void ot_anchor_assign(const struct ot_anchor_target_geom *g, int i, const float 
                 most = iou;
             }
         }
-        if ((is_best || most >= g->pos_overlap) && !(g->clobber && most < g->neg_overlap))
-            w->label[k] = OT_ANCHOR_FG;
-        else if (most < g->neg_overlap)
+        if ((is_best || most >= g->pos_overlap) && !(g->clobber && most < g->neg_overlap)) {
+            if (ot_box_teaches(box + (size_t)w->match[k] * cols, g->gt_cols))
+                w->label[k] = OT_ANCHOR_FG;
+        } else if (most < g->neg_overlap)
             w->label[k] = OT_ANCHOR_BG;
     }
 }

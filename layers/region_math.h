@@ -75,6 +75,13 @@ OT_HD const float *ot_roi_candidate(const struct ot_proposal_target_geom *g, int
     return b[4] >= 1.0f ? b : NULL;
 }
 
+/* Whether a box teaches: one of weight 0 (a label that was planted, or excluded by a person) says
+ * nothing, neither that there is an object nor that there is none. */
+OT_HD bool ot_box_teaches(const float *box, int cols)
+{
+    return cols <= 5 || box[5] > 0.0f;
+}
+
 /* What a background region counts: the least weight of the quarantined regions (booked rows with
  * a weight below 1) that it coincides with. */
 OT_HD float ot_background_weight(const struct ot_proposal_target_geom *g, int i, const float *box,

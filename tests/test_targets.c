@@ -205,6 +205,34 @@ static void a_boxs_weight_scales_its_anchors_outside_weights(void **state)
     ot_mini_close(m);
 }
 
+static void anchors_of_a_box_of_weight_0_are_ignored(void **state)
+{
+    struct ot_mini *with = small_targets(1, 3, "batch_size: 5000"),
+                   *without = small_targets(1, 3, "batch_size: 5000");
+    size_t muted = 0, fg = 0, at = 0;
+
+    (void)state;
+    give_scenes(with, 1, 2);
+    give_scenes(without, 1, 2);
+    for (size_t j = 0; j < 3; j++) /* the lower box, of weight 1/4 */
+        at = without->in[1].v[6 * j + 5] == 0.25f ? j : at;
+    without->in[1].v[6 * at + 5] = 0.0f;
+    ot_test_forward(with);
+    ot_test_forward(without);
+    for (size_t k = 0; k < 240; k++) {
+        float a = with->out[0].v[k], b = without->out[0].v[k];
+        float w = without->out[3].v[4 * (k / 80) * 80 + k % 80];
+
+        muted += a == 1.0f && b == -1.0f;
+        fg += a == 1.0f && b == 1.0f;
+        assert_true(a == b || (a == 1.0f && b == -1.0f)); /* never background instead */
+        assert_true((w > 0.0f) == (b >= 0.0f));
+    }
+    assert_true(muted > 0 && fg > 0);
+    ot_mini_close(with);
+    ot_mini_close(without);
+}
+
 static void an_image_without_boxes_has_only_background(void **state)
 {
     struct ot_mini *m = small_targets(2, 0, "batch_size: 30");
@@ -676,6 +704,7 @@ int main(void)
         cmocka_unit_test(images_of_a_batch_are_labelled_as_if_alone),
         cmocka_unit_test(the_sample_has_exactly_the_asked_size_and_share),
         cmocka_unit_test(a_boxs_weight_scales_its_anchors_outside_weights),
+        cmocka_unit_test(anchors_of_a_box_of_weight_0_are_ignored),
         cmocka_unit_test(an_image_without_boxes_has_only_background),
         cmocka_unit_test(a_box_that_overlaps_no_anchor_makes_no_anchor_foreground),
         cmocka_unit_test(low_overlap_wins_where_clobbering_is_asked),
