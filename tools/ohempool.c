@@ -26,6 +26,9 @@ static const struct command {
       "        what one night changed against another" },
     { "at", ot_pcmd_at,
       "POOL.db [--iter N] [--run R] [--state S]\n        the pool as it was, from the events" },
+    { "prune", ot_pcmd_prune,
+      "POOL.db [--keep-runs N] [--older-than DAYS] [--vacuum] [--dry-run]\n"
+      "        old numbers, events and rows leave the file" },
     { "verify", ot_pcmd_verify,
       "POOL.db\n        is the file whole, and does it hold together? exit status 65 if not" },
     { "replay", ot_pcmd_replay,

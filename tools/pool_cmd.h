@@ -36,6 +36,7 @@ void ot_pcmd_note(const char *fmt, ...) OT_PRINTF(1, 2); /* a line on stderr */
 
 int ot_pcmd_at(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_diff(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_prune(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_explain(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);
