@@ -35,9 +35,9 @@ struct ot_looklog {
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
     struct ot_str front;
-    size_t rec, limit; /* rec: where the record being made begins */
-    bool stop, broken;
-    struct ot_err err; /* the first one */
+    size_t rec, limit;        /* rec: where the record being made begins */
+    bool stop, broken, hurry; /* hurry: a snapshot waits for its mark */
+    struct ot_err err;        /* the first one */
 
     struct ot_str back; /* the thread's own */
     pthread_t thread;
@@ -81,8 +81,9 @@ static void wait_for_work(struct ot_looklog *log)
     t.tv_nsec += 100000000;
     t.tv_sec += t.tv_nsec / 1000000000;
     t.tv_nsec %= 1000000000;
-    if (!log->stop && log->front.len < WAKE)
+    if (!log->stop && !log->hurry && log->front.len < WAKE)
         (void)pthread_cond_timedwait(&log->wake, &log->mutex, &t);
+    log->hurry = false;
 }
 
 static void *writer(void *arg)
@@ -180,7 +181,7 @@ static void finish(struct ot_looklog *log, int64_t iter)
         give_up(log, iter, "the disk does not keep up");
     else
         end_of(&log->front, log->rec);
-    if (log->front.len >= WAKE)
+    if (log->hurry || log->front.len >= WAKE)
         (void)pthread_cond_signal(&log->wake);
     (void)pthread_mutex_unlock(&log->mutex);
 }
@@ -265,6 +266,7 @@ void ot_looklog_mark(struct ot_looklog *log, int64_t iter, const void *bytes, si
     OT_BITS(&b, iter);
     OT_BITS(&b, state);
     ot_bits_tally(&b, &log->tally);
+    log->hurry = true;
     finish(log, iter);
 }
 

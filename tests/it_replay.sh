@@ -58,7 +58,7 @@ done
 ends "what a run killed twice has logged is reproduced" 0 "resumed 1 times" \
     "$B/ohempool" replay "$T/killed/looks.log"
 ends "and what it does then" 75 "resumed from" "$O" "$T/r.conf" "${long[@]}" --resume
-ends "to its end" 0 "resumed 2 times: " "$B/ohempool" replay "$T/killed/looks.log"
+ends "to its end" 0 "resumed 2 times" "$B/ohempool" replay "$T/killed/looks.log"
 ends "as JSON" 0 '"first_iter":0,"last_iter":399,"resumes":1,"gaps":0,"ended":true,' \
     "$B/ohempool" replay "$T/run/looks.log" --json
 ends "by the rules of a config" 0 "other     all" \

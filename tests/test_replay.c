@@ -657,6 +657,7 @@ static char source[400];
 
 static int train(const char *dir, const char *more, const char *resume, struct ot_err *err)
 {
+    static const struct ot_err none = OT_ERR_INIT;
     static char run_dir[400];
     const char *set[] = { run_dir,
                           source,
@@ -677,6 +678,7 @@ static int train(const char *dir, const char *more, const char *resume, struct o
     struct ot_config *c;
     int rc;
 
+    *err = none;
     (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
     c = ot_config_load("configs/fashion.conf", set, sizeof set / sizeof set[0] - !more, false, err);
     assert_ok(c ? 0 : err->code, err);
