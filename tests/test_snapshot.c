@@ -55,9 +55,13 @@ static struct ot_config *config(const char *dir, const char *const *more, int nm
 static int run(const char *dir, const char *const *more, int nmore, const char *resume,
                struct ot_err *err)
 {
+    static const struct ot_err none = OT_ERR_INIT;
     struct ot_config *c = config(dir, more, nmore);
     struct ot_train_opts opts = { .resume = resume };
-    int rc = ot_train(c, &opts, err);
+    int rc;
+
+    *err = none;
+    rc = ot_train(c, &opts, err);
 
     ot_config_free(c);
     return rc;
