@@ -1,0 +1,650 @@
+/*
+ * test_mine.c - mining inside a run: labels and weights while reading, the sentinel set, running
+ * statistics, the two losses, and what the mining block may say.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "data/db.h"
+#include "proto/wire.h"
+#include "tests/check.h"
+#include "tests/netkit.h"
+#include "tests/runkit.h"
+#include "tests/tinydb.h"
+#include "trainer/mine_i.h"
+#include "trainer/train.h"
+
+enum { IMAGES = 96, CLASSES = 10 };
+
+static char digits[300], fixed[300], scenes[300];
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* fashion.conf on small images, mined from the first iteration. */
+static struct ot_config *config(const char *dir, const char *source, bool no_mining,
+                                const char *const *more, int nmore)
+{
+    char run_dir[400], data[400];
+    const char *set[40] = { run_dir,
+                            data,
+                            "net.layer[data].data_param.batch_size=8",
+                            "net.layer[ip1].inner_product_param.num_output=20",
+                            "test_iter=2",
+                            "test_interval=0",
+                            "max_iter=40",
+                            "snapshot=0",
+                            "threads=1" };
+    static const char *const mining[] = { "mining.warmup=0", "mining.window=16",
+                                          "mining.cooldown=3", "mining.quantile=0.6" };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_config *c;
+    int n = 9;
+
+    (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
+    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", source);
+    for (int i = 0; i < 4; i++)
+        set[n++] = mining[i];
+    for (int i = 0; i < nmore; i++)
+        set[n++] = more[i];
+    c = ot_config_load("configs/fashion.conf", set, n, no_mining, &err);
+    assert_ok(c ? 0 : err.code, &err);
+    return c;
+}
+
+static int train(const char *dir, const char *source, bool no_mining, const char *const *more,
+                 int nmore, struct ot_err *err)
+{
+    struct ot_config *c = config(dir, source, no_mining, more, nmore);
+    struct ot_train_opts opts = { 0 };
+    int rc = ot_train(c, &opts, err);
+
+    ot_config_free(c);
+    return rc;
+}
+
+static char *slurp(const char *name, size_t *n)
+{
+    struct ot_err err = OT_ERR_INIT;
+    char *p = ot_read_file(ot_tiny_path(name), 1 << 28, n, &err);
+
+    assert_ok(p ? 0 : err.code, &err);
+    return p;
+}
+
+/* All parameters of a .caffemodel (the file itself has the data's path in it). */
+static float *weights(const char *name, size_t *n)
+{
+    struct ot_err err = OT_ERR_INIT;
+    size_t bytes, cap = 0;
+    char *file = slurp(name, &bytes);
+    Caffe__NetParameter *net = caffe__net_parameter__unpack(NULL, bytes, (uint8_t *)file);
+    float *v = NULL;
+
+    assert_non_null(net);
+    *n = 0;
+    for (size_t i = 0; i < net->n_layer; i++)
+        for (size_t b = 0; b < net->layer[i]->n_blobs; b++) {
+            const Caffe__BlobProto *p = net->layer[i]->blobs[b];
+
+            assert_ok(ot_grow(&v, &cap, *n + p->n_data, sizeof *v, &err), &err);
+            memcpy(v + *n, p->data, p->n_data * sizeof *v);
+            *n += p->n_data;
+        }
+    assert_true(*n > 0);
+    caffe__net_parameter__free_unpacked(net, NULL);
+    ot_free(file);
+    return v;
+}
+
+static bool same_weights(const char *a, const char *b)
+{
+    char name[2][100];
+    size_t n, m;
+    float *x, *y;
+    bool same;
+
+    (void)snprintf(name[0], sizeof name[0], "%s/fashion_iter_40.caffemodel", a);
+    (void)snprintf(name[1], sizeof name[1], "%s/fashion_iter_40.caffemodel", b);
+    x = weights(name[0], &n);
+    y = weights(name[1], &m);
+    same = n == m && memcmp(x, y, n * sizeof *x) == 0;
+    ot_free(x);
+    ot_free(y);
+    return same;
+}
+
+/* ---- labels while reading -------------------------------------------------------------------- */
+
+/* Writes `from` with right labels to `to`, and an overlay that does the same. */
+static void fix_labels(const char *from, const char *to, struct ot_str *overlay)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_db *db = ot_db_open(from, &err);
+    struct ot_db_cursor *c = db ? ot_db_cursor_new(db, &err) : NULL;
+    struct ot_db_writer *w = c ? ot_db_create(to, false, &err) : NULL;
+    struct ot_bytes key, value;
+    int i = 0, rc;
+
+    assert_ok(w ? 0 : err.code, &err);
+    for (rc = ot_db_first(c, &key, &value, &err); rc == 1; rc = ot_db_next(c, &key, &value, &err)) {
+        Caffe__Datum *d = caffe__datum__unpack(NULL, value.n, value.data);
+        uint8_t buf[2000];
+
+        if (d->label != i % CLASSES)
+            ot_str_printf(overlay, "{\"key\":\"%.*s\",\"label\":%d}\n", (int)key.n,
+                          (const char *)key.data, i % CLASSES);
+        d->label = i++ % CLASSES;
+        assert_true(caffe__datum__get_packed_size(d) <= sizeof buf);
+        assert_ok(ot_db_put(w, key, (struct ot_bytes){ buf, caffe__datum__pack(d, buf) }, &err),
+                  &err);
+        caffe__datum__free_unpacked(d, NULL);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(i, IMAGES);
+    assert_ok(ot_db_finish(w, true, &err), &err);
+    ot_db_cursor_free(c);
+    ot_db_close(db);
+}
+
+static void an_overlay_trains_as_corrected_data_do(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_str overlay = { 0 };
+    char set[400];
+    const char *more[] = { set };
+
+    (void)state;
+    fix_labels(digits, fixed, &overlay);
+    (void)snprintf(set, sizeof set, "label_overlay=\"%s\"", ot_tiny_file("o.jsonl", overlay.buf));
+    assert_ok(train("wrong", digits, true, NULL, 0, &err), &err);
+    assert_ok(train("right", fixed, true, NULL, 0, &err), &err);
+    assert_ok(train("overlaid", digits, true, more, 1, &err), &err);
+    assert_true(same_weights("right", "overlaid"));
+    assert_false(same_weights("right", "wrong"));
+    ot_str_release(&overlay);
+}
+
+static void an_overlay_that_is_wrong_is_named_with_its_line(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+    char set[400];
+    const char *more[] = { set };
+
+    (void)state;
+    (void)snprintf(set, sizeof set, "label_overlay=\"%s\"",
+                   ot_tiny_file("w.jsonl", "\n{\"key\":\"00000005\",\"label\":10}\n"));
+    assert_int_equal(train("bad", digits, true, more, 1, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "w.jsonl:2: label: must be in [0, 9], got 10");
+    more[0] = "label_overlay=\"not/there.jsonl\"";
+    assert_int_equal(train("bad", digits, true, more, 1, &err), OT_ENOINPUT);
+}
+
+struct say { /* a miner that says what the test wants */
+    int times;
+};
+
+static int32_t other_label(void *ctx, uint32_t sample, uint8_t kind, int32_t slot, int32_t given)
+{
+    struct say *s = ctx;
+
+    s->times++;
+    if (kind == OT_KIND_IMAGE)
+        return (given + 1 + (int32_t)sample % 3) % CLASSES;
+    return slot == 1 ? 0 : given == 1 ? 5 : given;
+}
+
+static float weight_of_even(void *ctx, uint32_t sample, bool reinjected)
+{
+    (void)ctx;
+    return reinjected ? 7.0f : sample % 2 ? 1.0f : 0.0f;
+}
+
+static float weight_of_first(void *ctx, uint32_t sample, int index)
+{
+    (void)ctx;
+    (void)sample;
+    return index == 0 ? 0.25f : 1.0f;
+}
+
+static void read_blob(struct ot_net *net, const char *name, float *to, size_t room)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_blob *b = ot_net_blob(net, name);
+
+    assert_non_null(b);
+    assert_true(ot_count(&b->data.shape) <= room);
+    assert_ok(ot_net_read(net, b, to, &err), &err);
+}
+
+static void hints_change_what_the_net_sees_and_not_the_batch(void **state)
+{
+    static const char text[] =
+        "layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight'"
+        "  data_param { source: '%s' batch_size: 8 backend: LMDB } }"
+        "layer { name: 's' type: 'Silence' bottom: 'data' }";
+    const uint32_t again[8] = { 3, 3, 14, 15, 92, 65, 35, 8 };
+    struct say say = { 0 };
+    const struct ot_feed_hints hints = { .ctx = &say,
+                                         .label = other_label,
+                                         .image_weight = weight_of_even };
+    struct ot_err err = OT_ERR_INIT;
+    char net[600], conf[900];
+    struct ot_run r;
+
+    (void)state;
+    (void)snprintf(net, sizeof net, text, digits);
+    (void)snprintf(conf, sizeof conf, "net: '%s' base_lr: 0.1 lr_policy: 'fixed' max_iter: 1",
+                   ot_tiny_file("see.prototxt", net));
+    ot_run_open(&r, ot_tiny_file("see.conf", conf), NULL, 0, false,
+                (struct ot_net_conf){ .keep_all = true });
+    ot_feeds_set_hints(r.feeds, &hints, 0);
+    for (int pass = 0; pass < 20; pass++) {
+        const struct ot_batch *b;
+        float label[8], weight[8];
+
+        assert_ok(ot_feeds_next(r.feeds, pass % 3 ? NULL : again, 8, 0, &err), &err);
+        for (int twice = 0; twice < 2; twice++) /* asking again changes nothing */
+            assert_ok(ot_net_forward(r.net, NULL, &err), &err);
+        b = ot_feeds_batch(r.feeds);
+        read_blob(r.net, "label", label, 8);
+        read_blob(r.net, "weight", weight, 8);
+        for (int i = 0; i < 8; i++) {
+            int s = (int)b->sample[i].index, given = (s + (s % 16 == 15)) % CLASSES;
+
+            assert_near(b->label[i], given, 0);
+            assert_near(label[i], (given + 1 + s % 3) % CLASSES, 0);
+            assert_near(weight[i], b->fetched ? 7 : s % 2, 0);
+        }
+    }
+    assert_true(say.times >= 2 * 20 * 8);
+    ot_run_close(&r);
+}
+
+static void boxes_change_class_or_go(void **state)
+{
+    static const char text[] =
+        "layer { name: 'data' type: 'DetectionData' top: 'data' top: 'im_info' top: 'gt_boxes'"
+        "  data_param { source: '%s' batch_size: 2 }"
+        "  detection_data_param { short_side: 96 max_side: 96 max_boxes: 4 } }"
+        "layer { name: 's' type: 'Silence' bottom: 'data' }";
+    struct say say = { 0 };
+    const struct ot_feed_hints hints = { .ctx = &say,
+                                         .label = other_label,
+                                         .box_weight = weight_of_first };
+    struct ot_err err = OT_ERR_INIT;
+    char net[700], conf[900];
+    int gone = 0, other = 0;
+    struct ot_run r;
+
+    (void)state;
+    (void)snprintf(net, sizeof net, text, scenes);
+    (void)snprintf(conf, sizeof conf, "net: '%s' base_lr: 0.1 lr_policy: 'fixed' max_iter: 1",
+                   ot_tiny_file("boxes.prototxt", net));
+    ot_run_open(&r, ot_tiny_file("boxes.conf", conf), NULL, 0, false,
+                (struct ot_net_conf){ .keep_all = true });
+    ot_feeds_set_hints(r.feeds, &hints, 0);
+    for (int pass = 0; pass < 8; pass++) {
+        const struct ot_batch *b;
+        float gt[2 * 4 * 6];
+
+        assert_ok(ot_feeds_next(r.feeds, NULL, 0, 0, &err), &err);
+        assert_ok(ot_net_forward(r.net, NULL, &err), &err);
+        b = ot_feeds_batch(r.feeds);
+        read_blob(r.net, "gt_boxes", gt, 48);
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < 4; j++) {
+                const float *row = gt + (i * 4 + j) * 6, *was = b->gt + (i * 4 + j) * 6;
+                bool used = j < b->sample[i].n_boxes;
+
+                assert_memory_equal(row, was, 4 * sizeof *row);
+                assert_near(row[4], !used ? -1 : j == 1 ? 0 : was[4] == 1 ? 5 : was[4], 0);
+                assert_near(row[5], !used ? was[5] : j == 0 ? 0.25f : 1, 0);
+                assert_true(!used || (was[4] >= 1 && was[5] == 1.0f));
+                gone += used && j == 1;
+                other += used && j != 1 && was[4] == 1;
+            }
+    }
+    assert_true(gone > 3 && other > 0);
+    ot_run_close(&r);
+}
+
+/* ---- the sentinel set ------------------------------------------------------------------------ */
+
+static void the_sentinel_set_leaves_the_training_alone(void **state)
+{
+    const char *with[] = { "test_interval=7", "mining.sentinel=-1" };
+    const char *without[] = { "test_interval=7", "mining.sentinel=0" };
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)state;
+    assert_ok(train("with", digits, false, with, 2, &err), &err);
+    assert_ok(train("without", digits, false, without, 2, &err), &err);
+    assert_true(same_weights("with", "without"));
+}
+
+static void the_sentinel_set_is_distinct_sorted_and_in_whole_batches(void **state)
+{
+    const char *set[] = { "mining.sentinel=50" };
+    struct ot_config *c = config("s", digits, false, set, 1);
+    struct ot_run r;
+
+    (void)state;
+    ot_config_free(c);
+    for (int size = 0; size < 3; size++) {
+        static const char *const sizes[] = { "mining.sentinel=50", "mining.sentinel=-1",
+                                             "mining.sentinel=0" };
+        static const int want[] = { 48, 96, 0 };
+        char data[400];
+        const char *sets[] = { data, "net.layer[data].data_param.batch_size=8", sizes[size] };
+
+        (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
+        ot_run_open(&r, "configs/fashion.conf", sets, 3, true, (struct ot_net_conf){ 0 });
+        assert_int_equal(r.mine->sentinel.n, want[size]);
+        for (int i = 1; i < r.mine->sentinel.n; i++)
+            assert_true(r.mine->sentinel.sample[i - 1] < r.mine->sentinel.sample[i]);
+        ot_run_close(&r);
+    }
+}
+
+static void the_same_weights_score_the_same_whatever_is_drawn(void **state)
+{
+    char data[400];
+    const char *sets[] = { data, "net.layer[data].data_param.batch_size=8", "mining.warmup=0",
+                           "mining.window=16", "mining.quantile=0.5" };
+    struct ot_err err = OT_ERR_INIT;
+    float first[48];
+    struct ot_run r;
+
+    (void)state;
+    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
+    ot_run_open(&r, "configs/fashion.conf", sets, 5, true, (struct ot_net_conf){ 0 });
+    for (int pass = 0; pass < 10; pass++) {
+        uint64_t at = ot_feeds_position(r.feeds), iter = r.net->env.iter;
+        bool frozen = r.net->env.frozen_stats;
+
+        assert_ok(ot_mine_sentinel(r.mine, pass, &err), &err);
+        if (pass == 0)
+            memcpy(first, r.mine->sentinel.loss, sizeof first);
+        assert_memory_equal(first, r.mine->sentinel.loss, sizeof first);
+        assert_true(first[0] > 0.0f && first[0] != first[1]);
+        assert_int_equal(ot_feeds_position(r.feeds), at);
+        assert_int_equal(r.net->env.iter, iter);
+        assert_int_equal(r.net->env.frozen_stats, frozen);
+        (void)ot_run_pass(&r, pass, NULL); /* no update: the weights stay */
+    }
+    ot_run_close(&r);
+}
+
+/* ---- running statistics ---------------------------------------------------------------------- */
+
+static void norm_blobs(const char *name, float *v, size_t n)
+{
+    size_t bytes, at = 0;
+    char *file = slurp(name, &bytes);
+    Caffe__NetParameter *net = caffe__net_parameter__unpack(NULL, bytes, (uint8_t *)file);
+
+    assert_non_null(net);
+    memset(v, 0, n * sizeof *v);
+    for (size_t i = 0; i < net->n_layer; i++)
+        for (size_t b = 0; !strcmp(net->layer[i]->type, "BatchNorm") && b < 3; b++)
+            for (size_t k = 0; k < net->layer[i]->blobs[b]->n_data && at < n; k++)
+                v[at++] = net->layer[i]->blobs[b]->data[k];
+    assert_true(at > 4);
+    caffe__net_parameter__free_unpacked(net, NULL);
+    ot_free(file);
+}
+
+static void reinjected_iterations_leave_running_statistics_alone(void **state)
+{
+    static const char text[] =
+        "layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight'"
+        "  transform_param { scale: 0.004 }"
+        "  data_param { source: '%s' batch_size: 8 backend: LMDB } }"
+        "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c'"
+        "  convolution_param { num_output: 3 kernel_size: 9 stride: 9"
+        "    weight_filler { type: 'xavier' } } }"
+        "layer { name: 'bn' type: 'BatchNorm' bottom: 'c' top: 'c' }"
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'c' top: 'ip'"
+        "  inner_product_param { num_output: 10 weight_filler { type: 'xavier' } } }"
+        "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'ip' bottom: 'label'"
+        "  bottom: 'weight' top: 'loss' top: 'prob' top: 'each' }";
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_train_opts opts = { 0 };
+    char net[1200], conf[900], name[64], *metrics, *line;
+    struct ot_config *c;
+    float was[16] = { 0 }, now[16];
+    int pools = 0, iter = 0;
+    size_t n;
+
+    (void)state;
+    (void)snprintf(net, sizeof net, text, digits);
+    (void)snprintf(conf, sizeof conf,
+                   "net: '%s' run_dir: '%s/bn' base_lr: 0.01 lr_policy: 'fixed' max_iter: 30 "
+                   "snapshot: 1 snapshot_keep: 0 threads: 1 "
+                   "mining { warmup: 0 window: 16 quantile: 0.5 cooldown: 2 }",
+                   ot_tiny_file("bn.prototxt", net), ot_tmpdir());
+    c = ot_config_load(ot_tiny_file("bn.conf", conf), NULL, 0, false, &err);
+    assert_ok(c ? 0 : err.code, &err);
+    assert_ok(ot_train(c, &opts, &err), &err);
+    ot_config_free(c);
+    metrics = line = slurp("bn/metrics.jsonl", &n);
+    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+        bool pool = false;
+
+        *end = '\0';
+        pool = strstr(line, "\"kind\":\"pool\"") != NULL;
+        if (!pool && !strstr(line, "\"kind\":\"train\""))
+            continue;
+        (void)snprintf(name, sizeof name, "bn/bn_iter_%d.caffemodel", ++iter);
+        norm_blobs(name, now, 16);
+        assert_int_equal(memcmp(was, now, sizeof now) == 0, pool);
+        memcpy(was, now, sizeof was);
+        pools += pool;
+    }
+    assert_int_equal(iter, 30);
+    assert_true(pools > 3);
+    ot_free(metrics);
+}
+
+/* ---- two losses ------------------------------------------------------------------------------ */
+
+static double number(const char *line, const char *name)
+{
+    const char *p = strstr(line, name);
+
+    assert_non_null(p);
+    return strncmp(p + strlen(name), "null", 4) ? atof(p + strlen(name)) : (double)NAN;
+}
+
+static void fresh_and_mined_losses_are_never_added_up(void **state)
+{
+    const char *more[] = { "iter_size=3", "display=1", "average_loss=5" };
+    struct ot_err err = OT_ERR_INIT;
+    int mixed = 0, seen = 0;
+    double last = (double)NAN, fresh = (double)NAN;
+    char *metrics, *line;
+    size_t n;
+
+    (void)state;
+    assert_ok(train("two", digits, false, more, 3, &err), &err);
+    metrics = line = slurp("two/metrics.jsonl", &n);
+    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+        double mined;
+
+        *end = '\0';
+        if (!strstr(line, "\"kind\":\"train\"") && !strstr(line, "\"kind\":\"pool\""))
+            continue;
+        mined = number(line, "\"mined_loss\":");
+        /* some of the three passes were re-injected, and yet it is an iteration of fresh ones */
+        mixed += strstr(line, "\"kind\":\"train\"") && !isnan(mined) && mined != last;
+        last = mined;
+        seen++;
+        if (strstr(line, "\"kind\":\"train\"")) {
+            double loss = number(line, "\"loss\":");
+
+            fresh = isnan(fresh) ? loss : 0.95 * fresh + 0.05 * loss;
+        }
+        assert_near(number(line, "\"uniform_loss\":"), fresh, 1e-6);
+    }
+    assert_int_equal(seen, 40);
+    assert_true(mixed > 3);
+    ot_free(metrics);
+}
+
+/* ---- the mining block ------------------------------------------------------------------------ */
+
+static struct ot_miner_conf rules(const char *block, const struct ot_mine_facts *f,
+                                  struct ot_err *err)
+{
+    char text[400];
+    struct ot_miner_conf conf = { 0 };
+    struct ot_config *c;
+
+    (void)snprintf(text, sizeof text,
+                   "net: 'configs/fashion.prototxt' base_lr: 0.1 max_iter: 5 lr_policy: 'fixed' "
+                   "test_iter: 1 test_interval: 0\nmining { %s }",
+                   block);
+    *err = (struct ot_err)OT_ERR_INIT;
+    c = ot_config_load(ot_tiny_file("rules.conf", text), NULL, 0, false, err);
+    assert_ok(c ? 0 : err->code, err);
+    (void)ot_mine_rules(c->solver->mining, c->doc, f, &conf, err);
+    ot_config_free(c);
+    return conf;
+}
+
+static const struct ot_mine_facts usual = {
+    .passes = 1000, .batch = 8, .seed = 1, .n_classes = 10, .n_samples = 96
+};
+
+static void fields_have_ranges_and_places(void **state)
+{
+    static const char *const bad[][2] = {
+        { "importance_beta: 1.5", "rules.conf:2:10: mining.importance_beta: must be in [0, 1]" },
+        { "scope_looks: 0", "mining.scope_looks: must be in [1" },
+        { "scope_margin: -0.1", "mining.scope_margin: must be in [0, 1]" },
+        { "wal_max_mb: 0", "mining.wal_max_mb: must be in [1" },
+        { "backups: -1", "mining.backups: must be in [0" },
+        { "control: 0.6", "mining.control: must be in [0, 0.5], got 0.6" },
+        { "thermometer: 0.2", "mining.thermometer: must be in [0, 0.1], got 0.2" },
+        { "sentinel: -2", "mining.sentinel: must be in [-1" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct ot_err err;
+
+        (void)rules(bad[i][0], &usual, &err);
+        assert_error(&err, OT_ECONFIG, bad[i][1]);
+    }
+}
+
+static void the_naive_pool_has_no_guards(void **state)
+{
+    const char block[] = "scope: ALL control: 0.2 thermometer: 0.01 auto_share: true";
+    char naive[200];
+    struct ot_miner_conf c;
+    struct ot_err err;
+
+    (void)state;
+    c = rules(block, &usual, &err);
+    assert_true(c.scope_all && c.auto_share);
+    assert_near(c.control, 0.2, 1e-7);
+    assert_near(c.thermometer, 0.01, 1e-7);
+    (void)snprintf(naive, sizeof naive, "policy: NAIVE %s", block);
+    c = rules(naive, &usual, &err);
+    assert_ok(err.code, &err);
+    assert_true(c.naive && !c.scope_all && !c.auto_share);
+    assert_near(c.control, 0, 0);
+    assert_near(c.thermometer, 0, 0);
+}
+
+static void without_weights_nothing_wrong_is_planted(void **state)
+{
+    struct ot_mine_facts f = usual;
+    struct ot_miner_conf c;
+    struct ot_err err;
+
+    (void)state;
+    f.unweighted = true;
+    c = rules("thermometer: 0.01", &f, &err);
+    assert_ok(err.code, &err);
+    assert_near(c.thermometer, 0, 0);
+    (void)rules("importance: PER", &f, &err);
+    assert_error(&err, OT_ECONFIG, "importance: must be NONE where the loss has no weights");
+    f.unweighted = false;
+    f.roi = true;
+    c = rules("thermometer: 0.01", &f, &err);
+    assert_int_equal(c.first_class, 1);
+    assert_near(c.thermometer, 0.01, 1e-8);
+    f.n_classes = 2; /* one class and the background: no other to plant */
+    assert_near(rules("thermometer: 0.01", &f, &err).thermometer, 0, 0);
+    (void)rules("importance: RANK", &f, &err);
+    assert_error(&err, OT_ECONFIG, "importance: must be NONE where RoIs are mined, got RANK");
+}
+
+static bool weighted(const char *tops, const char *between, const char *weights)
+{
+    static const char text[] =
+        "layer { name: 'data' type: 'Data' top: 'data' top: 'label' %s"
+        "  data_param { source: '%s' batch_size: 8 backend: LMDB } } %s "
+        "layer { name: 'ip' type: 'InnerProduct' bottom: 'data' top: 'ip'"
+        "  inner_product_param { num_output: 10 } }"
+        "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'ip' bottom: 'label' %s"
+        "  top: 'loss' top: 'prob' top: 'each' }";
+    char net[1200], conf[700];
+    struct ot_run r;
+    bool w;
+
+    (void)snprintf(net, sizeof net, text, tops, digits, between, weights);
+    (void)snprintf(conf, sizeof conf,
+                   "net: '%s' base_lr: 0.01 lr_policy: 'fixed' max_iter: 3 mining { }",
+                   ot_tiny_file("w.prototxt", net));
+    ot_run_open(&r, ot_tiny_file("w.conf", conf), NULL, 0, true, (struct ot_net_conf){ 0 });
+    w = r.mine->weighted;
+    assert_int_equal(w, r.mine->conf.thermometer > 0);
+    ot_run_close(&r);
+    return w;
+}
+
+static void weights_are_followed_from_the_data_to_the_loss(void **state)
+{
+    (void)state;
+    assert_true(weighted("top: 'weight'", "", "bottom: 'weight'"));
+    assert_true(weighted("top: 'weight'",
+                         "layer { name: 'p' type: 'Power' bottom: 'weight' top: 'twice'"
+                         "  power_param { scale: 2 } }",
+                         "bottom: 'twice'"));
+    assert_false(weighted("", "", "")); /* as in Caffe */
+    assert_false(weighted("top: 'weight'",
+                          "layer { name: 'ones' type: 'DummyData' top: 'ones' dummy_data_param {"
+                          "  shape { dim: 8 } data_filler { type: 'constant' value: 1 } } }",
+                          "bottom: 'ones'"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_overlay_trains_as_corrected_data_do),
+        cmocka_unit_test(an_overlay_that_is_wrong_is_named_with_its_line),
+        cmocka_unit_test(hints_change_what_the_net_sees_and_not_the_batch),
+        cmocka_unit_test(boxes_change_class_or_go),
+        cmocka_unit_test(the_sentinel_set_leaves_the_training_alone),
+        cmocka_unit_test(the_sentinel_set_is_distinct_sorted_and_in_whole_batches),
+        cmocka_unit_test(the_same_weights_score_the_same_whatever_is_drawn),
+        cmocka_unit_test(reinjected_iterations_leave_running_statistics_alone),
+        cmocka_unit_test(fresh_and_mined_losses_are_never_added_up),
+        cmocka_unit_test(fields_have_ranges_and_places),
+        cmocka_unit_test(the_naive_pool_has_no_guards),
+        cmocka_unit_test(without_weights_nothing_wrong_is_planted),
+        cmocka_unit_test(weights_are_followed_from_the_data_to_the_loss),
+    };
+
+    ot_log_set_level(OT_LOG_ERROR);
+    (void)snprintf(digits, sizeof digits, "%s", ot_tiny_digits("digits.lmdb", IMAGES, 28, CLASSES));
+    (void)snprintf(fixed, sizeof fixed, "%s", ot_tiny_path("fixed.lmdb"));
+    (void)snprintf(scenes, sizeof scenes, "%s", ot_tiny_scenes("scenes.lmdb", 12, 96, 11));
+    return cmocka_run_group_tests_name("mine", tests, NULL, NULL);
+}
