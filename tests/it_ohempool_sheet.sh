@@ -160,3 +160,78 @@ at() { echo $((8 + 24 + $1)) $((38 + 2 + $2)); }
 pixel "the box is where it is in the image" "376 166 190 110 220" "$T/s.png" $(at 28 28)
 pixel "its far corner too" "376 166 190 110 220" "$T/s.png" $(at 67 67)
 pixel "with a dark edge" "376 166 0 0 0" "$T/s.png" $(at 27 30)
+
+# ---- the report ----
+cat >"$T/page.py" <<'END'
+import base64, html.parser, sys
+class Page(html.parser.HTMLParser):
+    open_, ids, links, pictures, text = [], set(), set(), 0, ''
+    def handle_starttag(self, tag, attrs):
+        a = dict(attrs)
+        assert tag not in ('script', 'link', 'iframe', 'object', 'embed', 'b&'), tag
+        for k, v in attrs:
+            assert not k.startswith('on'), k
+            if k in ('src', 'href'):
+                assert v.startswith(('#', 'data:image/png;base64,')), v[:60]
+        self.ids |= {a['id']} if 'id' in a else set()
+        self.links |= {a['href'][1:]} if 'href' in a else set()
+        if tag == 'img':
+            assert a['alt'] and base64.b64decode(a['src'][22:], validate=True).startswith(b'\x89PNG')
+            Page.pictures += 1
+        if tag == 'svg':
+            assert a['role'] == 'img' and a['aria-label']
+        if tag not in ('meta', 'img', 'br'):
+            self.open_.append(tag)
+    def handle_startendtag(self, tag, attrs):
+        assert 'svg' in self.open_, tag
+    def handle_endtag(self, tag):
+        assert self.open_.pop() == tag, (tag, self.getpos())
+    def handle_data(self, data):
+        Page.text += data
+p = Page(convert_charrefs=True)
+b = open(sys.argv[1], encoding='utf-8').read()
+p.feed(b)
+p.close()
+assert not p.open_ and p.links <= p.ids and 'url(' not in b and '@import' not in b and '://' not in b
+assert p.pictures == int(sys.argv[2]), p.pictures
+for word in sys.argv[3:]:
+    assert word in Page.text, word
+END
+page() { # NAME FILE PICTURES WORD...
+    local name=$1
+    shift
+    python3 "$T/page.py" "$@" 2>"$T/err"
+    result $? "$name"
+}
+
+sqlite3 "$P" "INSERT INTO event(run_id,iter,inst_id,sample_id,what,loss,why) VALUES(1,70,2,2,'quarantine',3,'still <one>');
+    INSERT INTO verdict(lmdb_key,kind,slot,verdict,who,outcome) VALUES('00000005',0,0,'hard','<script>Ann & \"Bo\"',NULL);
+    INSERT INTO effect VALUES(1,90,-1,50,9,1,1.5,.5,.25,.75),(1,90,1,50,9,1,1,NULL,NULL,NULL);
+    INSERT INTO thermometer VALUES(1,90,20,10,7,.7,.4,.9,.05,.8),(1,100,20,10,8,.8,.5,.9,.05,.9);
+    INSERT INTO sentinel VALUES(1,50,10,1,.1,.35),(1,100,10,2,.1,.175);
+    WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM t WHERE i<100) INSERT INTO iter_stat
+      SELECT 1,i,CASE i%4 WHEN 0 THEN 'pool' ELSE 'fresh' END,10.0/i,.1,5,i,NULL,i FROM t;"
+says "a report is written" "a.html: run 1" report "$P" "$T/a.html"
+# hardest 2, of them one without its record; 1 suspect; 1 of the worst pair
+page "it is one whole page with its pictures" "$T/a.html" 3 "no such record" "still <one>" "<script>Ann & \"Bo\"" \
+    "two <&>" "mining took 0.500 off the loss" "There is no run before this one." "Quarantine, measured"
+cp "$T/a.html" "$T/b.html"
+run report "$P" "$T/a.html"
+holds "the same pool gives the same page" cmp "$T/a.html" "$T/b.html"
+says "boxes are in reports too" "run 1" report "$T/s.db" "$T/s.html"
+page "with what may be unlabelled" "$T/s.html" 5 "Possibly unlabelled"
+says "without the data base there is a report without pictures" "without pictures" report "$P" "$T/c.html" --db "$T/gone.lmdb"
+page "that says why, and lists the rows" "$T/c.html" 0 "gone.lmdb" "Without pictures" "00000005"
+says "so with another data base" "without pictures" report "$P" "$T/c.html" --db "$T/s.lmdb"
+page "which is named" "$T/c.html" 0 "has 10 records, got 6"
+sqlite3 "$P" "INSERT INTO run SELECT 2,job,1,started,ended,status,0,host,pid,boot_id,device,version,config_hash,
+    config_text,seed,100,200,0.125,NULL,NULL FROM run"
+says "a run can be named" "run 1" report "$P" "$T/r1.html" --run 1
+page "and is told from what is now" "$T/r1.html" 3 "after run 2"
+says "the last run is the one meant" "run 2" report "$P" "$T/r2.html"
+page "and is compared with the one before" "$T/r2.html" 3 "Run 2 beside run 1" "-0.125"
+fails "a run that is not there is an error" 66 "7" report "$P" "$T/x.html" --run 7
+{ cat "$SRC/mining/schema.sql" "$SRC/mining/views.sql"; } | sqlite3 "$T/empty.db"
+says "an empty pool has a report" "run 0" report "$T/empty.db" "$T/e.html"
+page "that says so" "$T/e.html" 0 "No run is on record." "names no data set"
+fails "a page that cannot be written is an error" 73 "no/x.html" report "$P" "$T/no/x.html"

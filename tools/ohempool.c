@@ -34,6 +34,8 @@ static const struct command {
     { "replay", ot_pcmd_replay,
       "LOG [--policy FILE.conf] [--set mining.FIELD=VALUE ..] [--truth FILE]\n"
       "        a loss log's decisions made again, and by other rules" },
+    { "report", ot_pcmd_report,
+      "POOL.db OUT.html [--run N] [--db LMDB]\n        a page with charts and pictures" },
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -78,7 +78,7 @@ static int condition(const struct ot_pdb *d, const struct ot_pool_pick *pick, st
 {
     int label = 0, truth = 0, predicted = 0;
 
-    ot_str_puts(where, pick->label || pick->confusion
+    ot_str_puts(where, pick->label || pick->confusion || pick->pair
                            ? "inst_id IN (SELECT inst_id FROM inst WHERE 1"
                            : "(1");
     if (pick->label) {
@@ -88,6 +88,8 @@ static int condition(const struct ot_pdb *d, const struct ot_pool_pick *pick, st
         }
         ot_str_printf(where, " AND label=%d", label);
     }
+    if (pick->pair)
+        ot_str_printf(where, " AND label=%d AND pred=%d", pick->pair[0], pick->pair[1]);
     if (pick->confusion) {
         if (find_pair(d, pick->confusion, &truth, &predicted, err) < 0)
             return err->code;
@@ -197,8 +199,8 @@ int ot_cells_pick(const struct ot_pdb *d, const struct ot_pool_pick *pick, struc
         ot_str_release(&where);
         return rc;
     }
-    from = !pick->view && pick->confusion ? sqlite3_mprintf("%s", pair_view)
-                                          : sqlite3_mprintf("\"%w\"", view);
+    from = !pick->view && (pick->confusion || pick->pair) ? sqlite3_mprintf("%s", pair_view)
+                                                          : sqlite3_mprintf("\"%w\"", view);
     ids = ot_pdb_query(d, err, "SELECT inst_id FROM %s WHERE %s LIMIT %d", from ? from : "inst",
                        where.buf, pick->limit ? pick->limit : -1);
     rc = ids ? read_all(d, ids, out, err) : (int)err->code;

@@ -38,6 +38,7 @@ struct ot_pool_pick {
     const char *view;      /* NULL: hardest */
     const char *label;     /* a class by name or number, or NULL */
     const char *confusion; /* "TRUTH,PREDICTED", or NULL */
+    const int *pair;       /* the same as two labels, or NULL */
     int limit;             /* 0: all */
 };
 

@@ -34,12 +34,16 @@ int ot_pcmd_print(const struct ot_table *t, const struct ot_pout *out, const cha
                   struct ot_err *err);
 void ot_pcmd_note(const char *fmt, ...) OT_PRINTF(1, 2); /* a line on stderr */
 
+/* The night of run d->run in sentences, one a line. */
+int ot_psum_sentences(const struct ot_pdb *d, struct ot_str *s, struct ot_err *err);
+
 int ot_pcmd_at(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_diff(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_prune(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_explain(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_report(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_sheet(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_verify(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_replay(int argc, char **argv, struct ot_err *err);

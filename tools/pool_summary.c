@@ -221,7 +221,7 @@ static void say_work(const struct ot_pdb *d, struct ot_str *s)
                       refused);
 }
 
-static int sentences(const struct ot_pdb *d, struct ot_str *s, struct ot_err *err)
+int ot_psum_sentences(const struct ot_pdb *d, struct ot_str *s, struct ot_err *err)
 {
     if (!d->run) {
         ot_str_puts(s, "No run is on record.\n");
@@ -309,7 +309,7 @@ static int show(const struct ot_pdb *d, const struct ot_pout *o, struct ot_str *
         ot_table_release(&t);
     }
     if (rc == 0)
-        rc = sentences(d, &said, err);
+        rc = ot_psum_sentences(d, &said, err);
     if (rc == 0 && o->json)
         end_json(d, said.buf, out);
     else if (rc == 0 && o->csv)
