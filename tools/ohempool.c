@@ -26,6 +26,8 @@ static const struct command {
       "        what one night changed against another" },
     { "at", ot_pcmd_at,
       "POOL.db [--iter N] [--run R] [--state S]\n        the pool as it was, from the events" },
+    { "merge", ot_pcmd_merge,
+      "OUT.db A.db B.db ... [--force]\n        pools of one data set become one" },
     { "prune", ot_pcmd_prune,
       "POOL.db [--keep-runs N] [--older-than DAYS] [--vacuum] [--dry-run]\n"
       "        old numbers, events and rows leave the file" },

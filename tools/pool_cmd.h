@@ -40,6 +40,7 @@ int ot_psum_sentences(const struct ot_pdb *d, struct ot_str *s, struct ot_err *e
 int ot_pcmd_at(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_diff(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_prune(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_merge(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_explain(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);

@@ -18,6 +18,18 @@
 
 #include "mining/pool_impl.h"
 
+/* C11 promises 4095 characters of a literal, compilers take far more. */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+static const char schema[] =
+#include "mining/schema_sql.h"
+#include "mining/views_sql.h"
+    ;
+
+int ot_pdb_schema(sqlite3 *db, struct ot_err *err)
+{
+    return ot_sql(db, err, "%s", schema);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* SQLite would make a file that is missing, and take an empty one for a database. */

@@ -30,6 +30,8 @@ struct ot_pdb {
 int ot_pdb_open(const char *path, struct ot_pdb *d, struct ot_err *err);
 /* The file itself, whatever its version; without the functions below. */
 int ot_pdb_open_file(const char *path, struct ot_pdb *d, struct ot_err *err);
+/* The tables and views of this program's version, into an empty database. */
+int ot_pdb_schema(sqlite3 *db, struct ot_err *err);
 void ot_pdb_close(struct ot_pdb *d);
 
 /* Prepares SQL; fmt is SQLite's own format (%Q quotes a text, %lld, %d).  NULL on failure. */

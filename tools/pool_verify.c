@@ -11,13 +11,6 @@
 #include "base/log.h"
 #include "tools/pool_cmd.h"
 
-/* C11 promises 4095 characters of a literal, compilers take far more. */
-#pragma GCC diagnostic ignored "-Woverlength-strings"
-static const char schema[] =
-#include "mining/schema_sql.h"
-#include "mining/views_sql.h"
-    ;
-
 #define RUN_MISSING(t) \
     "SELECT count(*), min(run_id) FROM " t " WHERE run_id NOT IN (SELECT run_id FROM run)"
 
@@ -187,10 +180,11 @@ static int complete(const struct ot_pdb *d, struct ot_table *t, struct ot_err *e
     struct ot_pdb ours = { .path = "schema" };
     int rc = 0;
 
-    if (sqlite3_open(":memory:", &ours.db) != SQLITE_OK ||
-        sqlite3_exec(ours.db, schema, NULL, NULL, NULL) != SQLITE_OK)
-        rc = ot_fail(err, OT_EIO, "the schema in memory: %s", sqlite3_errmsg(ours.db));
-    else
+    if (sqlite3_open(":memory:", &ours.db) != SQLITE_OK)
+        rc = ot_fail(err, OT_ENOMEM, "no memory for the schema");
+    if (rc == 0)
+        rc = ot_pdb_schema(ours.db, err);
+    if (rc == 0)
         rc = compare_schema(d, &ours, t, err);
     (void)sqlite3_close(ours.db);
     return rc;
