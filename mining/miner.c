@@ -138,7 +138,9 @@ static int class_room(const struct ot_miner *m)
     double floor_rows = 8.0 * m->conf.batch * m->conf.per_sample;
     double rows = fmin(fmax(floor_rows, m->n_rows), m->conf.capacity);
 
-    return m->conf.naive ? INT32_MAX : (int)fmax(1, (double)m->conf.class_share * rows);
+    if (m->conf.naive || m->conf.class_share >= 1)
+        return INT32_MAX;
+    return (int)fmax(1, (double)m->conf.class_share * rows);
 }
 
 static void evict(struct ot_miner *m, int32_t i, int64_t iter, const struct ot_look *for_whom,

@@ -19,7 +19,8 @@
 #include "base/mem.h"
 #include "mining/miner_impl.h"
 
-#define LEAST_PLANTED 10 /* planted ones below a threshold that says something */
+#define LEAST_PLANTED 10 /* planted ones below a threshold that says something, */
+#define LEAST_PART    4  /* and one in so many: the least of many noisy ratios is far too low */
 
 static bool is_held_now(const struct ot_miner *m, uint64_t key, enum ot_state *state)
 {
@@ -178,7 +179,8 @@ static double mixture_share(struct reading *r)
     for (size_t k = 0; k < r->n; k++) {
         planted += r->margin[k].planted;
         other += !r->margin[k].planted;
-        if (planted >= LEAST_PLANTED && (k + 1 == r->n || r->margin[k + 1].v > r->margin[k].v))
+        if (planted >= LEAST_PLANTED && LEAST_PART * planted >= r->planted_margins &&
+            (k + 1 == r->n || r->margin[k + 1].v > r->margin[k].v))
             least = fmin(least, (double)other / (double)others * (double)r->planted_margins /
                                     (double)planted);
     }
