@@ -430,6 +430,7 @@ struct ot_miner_counts ot_miner_counts(const struct ot_miner *m)
                                      .waiting_samples = m->n_waiting,
                                      .admit_threshold = threshold_now(m),
                                      .share = (float)ot_share(m),
+                                     .factor = m->sentinel.factor,
                                      .excluded = m->n_state[OT_EXCLUDED],
                                      .control = m->n_state[OT_CONTROL] };
 }

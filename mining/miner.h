@@ -142,6 +142,7 @@ struct ot_miner_counts {
     int waiting_samples;       /* samples with waiting rows: the pool's fill against conf.batch */
     float admit_threshold;     /* as of now; NaN before there is one */
     float share;               /* limit of re-injected iterations, as of now */
+    float factor;              /* of max_share that the sentinel set has left: 1, 1/2, ... */
     int64_t excluded, control; /* rows, now */
 };
 

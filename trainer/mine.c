@@ -343,8 +343,7 @@ struct image_head { /* in the machine's byte order; a snapshot stays on its mach
     char magic[8];
     int64_t lag_iter;
     uint64_t lag_n;
-    uint32_t look_size, lag_reinjected, lag_waiting;
-    float share; /* as the sentinel set left it */
+    uint32_t look_size, lag_reinjected, lag_waiting, reserved;
 };
 
 static const char image_magic[8] = { 'O', 'T', 'M', 'I', 'N', 'E', '2', '\n' };
@@ -355,8 +354,7 @@ int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err)
                             .lag_n = m->lag.waiting ? m->lag.n : 0,
                             .look_size = sizeof(struct ot_look),
                             .lag_reinjected = m->lag.reinjected,
-                            .lag_waiting = m->lag.waiting,
-                            .share = m->sentinel.share };
+                            .lag_waiting = m->lag.waiting };
     size_t at = out->len;
 
     memcpy(h.magic, image_magic, sizeof h.magic);
@@ -390,7 +388,6 @@ int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter
     m->lag.iter = h.lag_iter;
     m->lag.reinjected = h.lag_reinjected != 0;
     m->lag.waiting = h.lag_waiting != 0;
-    m->sentinel.share = h.share;
     if (ot_miner_restore(m->miner, (const char *)bytes + sizeof h + looks, n - sizeof h - looks,
                          err) < 0)
         return err->code;

@@ -48,7 +48,6 @@ struct ot_mine {
         uint32_t *sample;
         float *loss;
         int n, batch;
-        float share; /* max_share as the miner told it last */
     } sentinel;
 };
 

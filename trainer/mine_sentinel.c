@@ -37,7 +37,6 @@ int ot_mine_choose_sentinel(struct ot_mine *m, struct ot_err *err)
     n = n < all ? n : all;
     m->sentinel.batch = ot_feeds_batch_size(m->feeds);
     m->sentinel.n = (int)(n - n % m->sentinel.batch); /* whole batches: the net keeps its shape */
-    m->sentinel.share = m->conf.max_share;
     m->sentinel.sample = ot_alloc((size_t)m->sentinel.n, sizeof *m->sentinel.sample, err);
     m->sentinel.loss = m->sentinel.sample
                            ? ot_alloc((size_t)m->sentinel.n, sizeof *m->sentinel.loss, err)
@@ -113,8 +112,8 @@ static void moments(const float *loss, int n, double *mean, double *sd)
 
 int ot_mine_sentinel(struct ot_mine *m, int64_t iter, struct ot_err *err)
 {
+    float share, was = ot_miner_counts(m->miner).factor, now;
     double mean, sd;
-    float share;
 
     if (!m->sentinel.n)
         return 0;
@@ -126,12 +125,12 @@ int ot_mine_sentinel(struct ot_mine *m, int64_t iter, struct ot_err *err)
     if (m->log)
         ot_looklog_sentinel(m->log, iter, m->sentinel.loss, (size_t)m->sentinel.n, share);
     moments(m->sentinel.loss, m->sentinel.n, &mean, &sd);
-    if (share < m->sentinel.share)
+    now = ot_miner_counts(m->miner).factor;
+    if (now < was)
         ot_log(OT_LOG_WARN, "mining",
-               "iteration %lld: the loss of %d samples drawn at the start has risen to %.4f; "
-               "max_share is now %.3g",
-               (long long)iter, m->sentinel.n, mean, (double)share);
-    m->sentinel.share = share;
+               "iteration %lld: the loss of the %d samples of the sentinel set has risen to %.4f; "
+               "max_share is halved, to %.3g",
+               (long long)iter, m->sentinel.n, mean, (double)(m->conf.max_share * now));
     if (m->pool)
         ot_pool_sentinel(m->pool, iter, m->sentinel.n, mean, sd, (double)share);
     return 0;

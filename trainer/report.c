@@ -80,6 +80,7 @@ static void iter_metrics(struct ot_job *j, double lr, double ms)
         ot_metrics_num(m, "learned", (double)c.learned_total);
         ot_metrics_num(m, "quarantined", (double)c.quarantined_total);
         ot_metrics_num(m, "admit_threshold", (double)c.admit_threshold);
+        ot_metrics_num(m, "share", (double)c.share);
     }
     ot_metrics_end(m);
 }
