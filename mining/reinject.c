@@ -231,7 +231,8 @@ static void decide(struct ot_miner *m, int32_t i, int64_t iter)
         ot_rows_set_state(m, i, OT_QUARANTINED);
         m->quarantined_total++;
         ot_tell(m, iter, i, OT_EV_QUARANTINE,
-                "after %d re-injections still class %d with p %.2f > %.2f, loss %.2f", r->n_reinj,
+                "%safter %d re-injections still class %d with p %.2f > %.2f, loss %.2f",
+                r->kind == OT_KIND_BG_ROI ? "possibly an unlabelled object: " : "", r->n_reinj,
                 r->pred, (double)r->p_pred, (double)m->conf.probe_conf, (double)r->loss);
     } else {
         cool(m, i, iter);

@@ -461,6 +461,8 @@ static void contradicted_after_the_probe_is_quarantined_then_released(void **st)
         ot_story_see(m, it, ot_miner_next(m, it, batch) > 0, &wrong, 1);
     assert_int_equal(ot_miner_counts(m).quarantined, 1);
     assert_int_equal(ot_miner_counts(m).reinjected, 2);
+    assert_string_equal(s.why, "possibly an unlabelled object: after 2 re-injections still class 2 "
+                               "with p 0.95 > 0.80, loss 5.00");
     assert_near(ot_miner_weight(m, 7, OT_KIND_BG_ROI, 0), 0.2f, 0);
     assert_int_equal(ot_miner_quarantined_boxes(m, 7, box, 4), 1);
     assert_near(box[0][2], 0.5, 1e-6);
