@@ -115,6 +115,10 @@ $inst (1,1,0,0,1,0,0,1,1,0, 4,4,4,4, 2,.1,.9, 3,0,1, 1,1,1,9),
 END
 [ ! -s "$T/err" ]
 result $? "the pool is made"
+sqlite3 "$P" "CREATE VIEW every AS WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM t WHERE i<300)
+    SELECT inst_id FROM inst, t; CREATE VIEW odd AS SELECT inst_id FROM inst WHERE inst_id=4;
+    INSERT INTO sample(sample_id,dataset_id,lmdb_key) VALUES(4,1,'');
+    $inst (4,4,1,0,9,.5,0,.2,2,5, 0,0,0,0, NULL,NULL,NULL, 3,0,0, 1,1,1,9)"
 
 # ---- sheets ----
 says "a sheet is written" "a.png: " sheet "$P" "$T/a.png"
@@ -133,12 +137,15 @@ says "a class is a number too" "1 of 1" sheet "$P" "$T/c.png" --class 1
 says "a pair of classes, with a comma in a name" "1 of 1" sheet "$P" "$T/c.png" --confusion "one, or more,two <&>"
 says "of all there may be fewer" "1 of 2" sheet "$P" "$T/c.png" --limit 1
 says "nothing to show is a sheet too" "0 of 0" sheet "$P" "$T/c.png" --class zero
+says "what is edited into nonsense gets an empty cell" "1 of 1" sheet "$P" "$T/c.png" --view odd
+pixel "with the reason in it" "376 166 54 56 62" "$T/c.png" $((8 + 24 + 90)) $((38 + 2 + 90))
 says "small cells are possible" "c.png: " sheet "$P" "$T/c.png" --cell 24 --columns 1
 fails "an unknown view names those there are" 64 "suspected_noise, got 'nonsense'" sheet "$P" "$T/x.png" --view nonsense
 fails "so does a view without pictures" 64 "got 'runs'" sheet "$P" "$T/x.png" --view runs
 fails "an unknown class is an error" 64 "no such class, got 'dog'" sheet "$P" "$T/x.png" --class dog
 fails "half a pair is an error" 64 "TRUTH,PREDICTED, got 'nine'" sheet "$P" "$T/x.png" --confusion nine
 fails "cells have a least size" 64 "--cell: must be 24 to 1024 pixels, got 8" sheet "$P" "$T/x.png" --cell 8
+fails "a sheet has a greatest size" 64 "--limit" sheet "$P" "$T/x.png" --view every --limit 0 --cell 1024
 fails "a missing pool is named" 66 "nowhere.db" sheet "$T/nowhere.db" "$T/x.png"
 fails "a missing data base is named" 66 "gone.lmdb" sheet "$P" "$T/x.png" --db "$T/gone.lmdb"
 fails "another data base is refused by its size" 78 "has 10 records, got 6" sheet "$P" "$T/x.png" --db "$T/s.lmdb"

@@ -132,10 +132,12 @@ static bool drawable(const struct ot_whisker *w)
 
 static void put_whisker(struct ot_str *s, const struct ot_whisker *w, const struct scale *x, int at)
 {
+    char name[20];
     const char *sense = w->lo > 0 ? "good" : w->hi < 0 ? "bad" : "open";
 
     ot_str_printf(s, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", 2 * LEFT + 16, at + 4);
-    ot_html_text(s, w->name);
+    (void)snprintf(name, sizeof name, "%s", w->name); /* as much as has room */
+    ot_html_text(s, name);
     ot_str_printf(s, "</text><path class=\"whisker %s\" d=\"M%.1f %dH%.1fM%.1f %dv8M%.1f %dv8\"/>",
                   sense, place(x, w->lo), at, place(x, w->hi), place(x, w->lo), at - 4,
                   place(x, w->hi), at - 4);

@@ -229,8 +229,8 @@ static int load(struct ot_crops *c, const char *key, struct ot_data_record *r, s
 {
     char bytes[512];
     struct ot_bytes value;
-    size_t n = key_bytes(key, bytes);
-    int rc = ot_db_get(c->cursor, (struct ot_bytes){ bytes, n }, &value, err);
+    size_t n = key_bytes(key, bytes); /* LMDB has no empty key and does not look for one */
+    int rc = n ? ot_db_get(c->cursor, (struct ot_bytes){ bytes, n }, &value, err) : 0;
 
     if (rc < 0)
         return rc;

@@ -37,14 +37,14 @@ static const struct section runs = {
 static const struct section classes = {
     "classes",
     "Classes",
-    "Rows of the pool by class, hardest class first",
+    "Rows of the pool by class, the hundred hardest classes at most",
     "mean_loss",
     "The pool has no rows.",
     "SELECT coalesce(c.name,i.label) AS class, avg(loss_ema) AS mean_loss, max(loss_ema) AS worst, "
     "count(*) AS rows, sum(state IN(0,1)) AS pending, sum(state=2) AS learned, "
     "sum(state=3) AS quarantined, sum(state=4) AS excluded, sum(state=6) AS control, "
     "avg(n_reinj) AS reinjections FROM inst i LEFT JOIN class c USING(label) "
-    "WHERE planted=0 AND state<>5 GROUP BY i.label ORDER BY 2 DESC, i.label",
+    "WHERE planted=0 AND state<>5 GROUP BY i.label ORDER BY 2 DESC, i.label LIMIT 100",
 };
 
 static const struct section confusion = {

@@ -160,7 +160,7 @@ int ot_prep_fill(struct ot_prep *r, struct ot_err *err)
 /* ---- proofs ------------------------------------------------------------------------------------
  */
 
-enum { MOST_CLASSES = 40 }; /* that are drawn; the table has all */
+enum { MOST_CLASSES = 40 }; /* those where something is shown most clearly */
 
 int ot_prep_effect(struct ot_prep *r, struct ot_err *err)
 {
@@ -168,10 +168,12 @@ int ot_prep_effect(struct ot_prep *r, struct ot_err *err)
     struct ot_table t = { 0 };
     size_t n = 0;
     int rc = ot_pdb_table(&r->d, &t, err,
-                          "SELECT class, n_treated AS mined_rows, n_control AS control_rows, "
-                          "treated AS loss_mined, control AS loss_control, diff AS effect, lo, hi "
-                          "FROM mining_effect WHERE run_id=?1 "
-                          "ORDER BY class<>'all', diff IS NULL, diff DESC");
+                          "SELECT * FROM (SELECT class, n_treated AS mined_rows, n_control AS "
+                          "control_rows, treated AS loss_mined, control AS loss_control, "
+                          "diff AS effect, lo, hi FROM mining_effect WHERE run_id=?1 "
+                          "ORDER BY class<>'all', abs(diff)/(hi-lo) DESC LIMIT %d) "
+                          "ORDER BY class<>'all', effect IS NULL, effect DESC",
+                          MOST_CLASSES);
 
     if (rc < 0)
         return rc;
@@ -192,7 +194,7 @@ int ot_prep_effect(struct ot_prep *r, struct ot_err *err)
                                "mining takes something off the loss; an interval over zero shows "
                                "nothing.");
         ot_html_whiskers(&r->page, "Effect of mining on the loss of hard examples", w, n);
-        ot_html_table(&r->page, &t, "Effect of mining by class", NULL);
+        ot_html_table(&r->page, &t, "Effect of mining by class, at most the 40 clearest", NULL);
     } else {
         ot_prep_says(&r->page, "This run has not measured it: no control group is on record.");
     }

@@ -40,7 +40,7 @@ static struct layout lay_out(const struct ot_sheet_form *f, size_t n)
         l.tile_w = CAPTION * LETTER;
     l.tile_h = f->side + 2 * FRAME + 2 * LINE;
     l.pad = (l.tile_w - f->side) / 2;
-    l.columns = f->columns;
+    l.columns = f->columns < most ? f->columns : most;
     if (!l.columns) /* a little wider than high, as screens are */
         l.columns = (int)ceil(sqrt(1.2 * most * l.tile_h / l.tile_w));
     if (l.columns > most)
@@ -55,17 +55,25 @@ static struct layout lay_out(const struct ot_sheet_form *f, size_t n)
     return l;
 }
 
-int ot_pool_sheet_columns(const struct ot_sheet_form *form, size_t n)
+int ot_pool_sheet_fits(const struct ot_sheet_form *form, size_t n, struct ot_err *err)
 {
-    return lay_out(form, n).columns;
+    struct layout l = { 0 };
+
+    if (n < OT_IMAGE_MAX_PIXELS / OT_CROP_LEAST)
+        l = lay_out(form, n);
+    if (!l.width || l.width > OT_IMAGE_MAX_SIDE || l.height > OT_IMAGE_MAX_SIDE ||
+        (int64_t)l.width * l.height > OT_IMAGE_MAX_PIXELS)
+        return ot_fail(err, OT_EUSAGE,
+                       "a sheet of %zu cells is larger than a PNG may be here, "
+                       "got %dx%d pixels; --limit makes it smaller",
+                       n, l.width, l.height);
+    return 0;
 }
 
-void ot_pool_sheet_place(const struct ot_sheet_form *form, size_t n, size_t i, int *x, int *y)
+static void place_cell(const struct layout *l, size_t i, int *x, int *y)
 {
-    struct layout l = lay_out(form, n);
-
-    *x = EDGE + (int)(i % (size_t)l.columns) * (l.tile_w + GAP) + l.pad;
-    *y = l.top + (int)(i / (size_t)l.columns) * (l.tile_h + GAP) + FRAME;
+    *x = EDGE + (int)(i % (size_t)l->columns) * (l->tile_w + GAP) + l->pad;
+    *y = l->top + (int)(i / (size_t)l->columns) * (l->tile_h + GAP) + FRAME;
 }
 
 /* The built-in letters are ASCII: one '?' for each other character. */
@@ -204,7 +212,7 @@ int ot_pool_sheet(const struct ot_cells *cells, const struct ot_sheet_form *form
     for (size_t i = 0; i < cells->n; i++) {
         int x, y;
 
-        ot_pool_sheet_place(form, cells->n, i, &x, &y);
+        place_cell(&l, i, &x, &y);
         draw_tile(out, &cells->cell[i], &l, form->side, x, y);
     }
     return 0;
@@ -247,6 +255,8 @@ static int draw_sheet(const struct ot_pdb *d, const struct options *o, const cha
     char title[1024];
     int rc = ot_cells_pick(d, &o->pick, &cells, err);
 
+    if (rc == 0)
+        rc = ot_pool_sheet_fits(&form, cells.n, err);
     if (rc == 0)
         rc = ot_crops_open(d, o->db, &crops, err);
     if (rc == 0)
