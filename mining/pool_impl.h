@@ -16,16 +16,17 @@
 #include "base/map.h"
 #include "mining/pool.h"
 
-#define OT_POOL_VERSION 2          /* PRAGMA user_version of schema.sql */
-#define OT_POOL_APP_ID  1330136397 /* 0x4F48454D "OHEM" */
-#define OT_EVENTS_MAX   65536      /* waiting to be written; beyond it they are dropped, counted */
-#define OT_WAL_PAGES    4096       /* 16 MB of 4096-byte pages: then a checkpoint */
-#define OT_WAL_FIXED    3051003    /* SQLite from which the WAL-reset bug is gone */
-#define OT_STUCK_S      60         /* a checkpoint that cannot move for so long is pinned */
-#define OT_FLUSH_MAX_S  60         /* the flush interval is lengthened up to this */
-#define OT_BUSY_MS      250        /* one attempt to begin a transaction */
-#define OT_LOCK_LOG_S   5          /* waiting for a writing shell: then it is named */
-#define OT_LOCK_MAX_S   30         /* and so long do reset and close wait for it */
+#define OT_POOL_VERSION   2          /* PRAGMA user_version of schema.sql */
+#define OT_POOL_APP_ID    1330136397 /* 0x4F48454D "OHEM" */
+#define OT_VERDICT_APP_ID 1330136406 /* 0x4F484556 "OHEV": the file of verdicts */
+#define OT_EVENTS_MAX     65536   /* waiting to be written; beyond it they are dropped, counted */
+#define OT_WAL_PAGES      4096    /* 16 MB of 4096-byte pages: then a checkpoint */
+#define OT_WAL_FIXED      3051003 /* SQLite from which the WAL-reset bug is gone */
+#define OT_STUCK_S        60      /* a checkpoint that cannot move for so long is pinned */
+#define OT_FLUSH_MAX_S    60      /* the flush interval is lengthened up to this */
+#define OT_BUSY_MS        250     /* one attempt to begin a transaction */
+#define OT_LOCK_LOG_S     5       /* waiting for a writing shell: then it is named */
+#define OT_LOCK_MAX_S     30      /* and so long do reset and close wait for it */
 
 enum ot_dirty_op { OT_DIRTY_DEAD, OT_DIRTY_PUT, OT_DIRTY_GONE };
 

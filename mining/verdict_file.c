@@ -14,8 +14,6 @@
 
 #include "mining/pool_impl.h"
 
-#define VERDICT_APP_ID 1330136406 /* 0x4F484556 "OHEV" */
-
 /* C11 promises 4095 characters of a literal, compilers take far more. */
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 static const char schema[] =
@@ -89,11 +87,11 @@ static int check_ours(struct ot_verdicts *d, struct ot_err *err)
     (void)sqlite3_finalize(s);
     if (rc != SQLITE_ROW)
         return file_fail(d->file, d->path, err, "cannot be read");
-    if (app != VERDICT_APP_ID)
+    if (app != OT_VERDICT_APP_ID)
         return ot_fail(err, OT_ECONFIG,
                        "verdicts '%s': is not a file of verdicts: application_id must be %d, got "
                        "%lld; name another file, or move it away and a new one is made",
-                       d->path, VERDICT_APP_ID, (long long)app);
+                       d->path, OT_VERDICT_APP_ID, (long long)app);
     return 0;
 }
 

@@ -33,7 +33,8 @@ static const char *const sql[OT_N_STMTS] = {
         "weight=excluded.weight,last_run=excluded.last_run,last_iter=excluded.last_iter,"
         "label_given=excluded.label_given,planted=excluded.planted,control=excluded.control "
         "RETURNING inst_id",
-    [OT_S_DROP] = "DELETE FROM inst WHERE inst_id=?1 AND n_reinj=0",
+    [OT_S_DROP] = "DELETE FROM inst WHERE inst_id=?1 AND n_reinj=0 AND NOT EXISTS (SELECT 1 FROM "
+                  "reinj_item WHERE inst_id=?1)", /* a batch may tell of it, not seen again */
     [OT_S_RETIRE] = "UPDATE inst SET state=5 WHERE inst_id=?1",
     [OT_S_EVENT] = "INSERT INTO event(run_id,iter,inst_id,sample_id,what,loss,why) "
                    "VALUES(?1,?2,?3,?4,?5,?6,?7)",
@@ -343,7 +344,11 @@ static int supersede(struct ot_pool *p, int64_t iter, struct ot_err *err)
         ot_sql(p->db, err,
                CHAIN "UPDATE reinj SET superseded=1 WHERE iter>%lld AND run_id IN chain", r,
                i) < 0 ||
-        ot_sql(p->db, err, CHAIN "DELETE FROM inst WHERE n_reinj=0 AND last_run IN chain", r) < 0 ||
+        ot_sql(p->db, err,
+               CHAIN
+               "DELETE FROM inst WHERE n_reinj=0 AND last_run IN chain AND NOT EXISTS (SELECT 1 "
+               "FROM reinj_item t WHERE t.inst_id=inst.inst_id)",
+               r) < 0 ||
         ot_sql(p->db, err, CHAIN "UPDATE inst SET state=5 WHERE last_run IN chain", r) < 0)
         return err->code;
     return 0;

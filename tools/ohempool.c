@@ -21,6 +21,12 @@ static const struct command {
     { "sheet", ot_pcmd_sheet,
       "POOL.db OUT.png [--view V] [--class C] [--confusion TRUTH,PREDICTED] [--limit 100]\n"
       "        [--columns N] [--cell 96] [--db LMDB]\n        a contact sheet with boxes" },
+    { "mark", ot_pcmd_mark,
+      "POOL.db KEY|INST_ID mislabelled|hard|ignore|relabel [--label L] [--kind K] [--slot N]\n"
+      "        [--note TEXT] [--who NAME] [--verdicts FILE]\n        what a person says of a "
+      "sample; training obeys" },
+    { "unmark", ot_pcmd_unmark,
+      "POOL.db KEY|INST_ID [--kind K] [--slot N] [--verdicts FILE]\n        takes it back" },
     { "diff", ot_pcmd_diff,
       "A.db B.db | POOL.db --runs A B [--fail-on-regression [N]] [--margin LOSS]\n"
       "        what one night changed against another" },

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "mining/pool_impl.h"
 
 /* C11 promises 4095 characters of a literal, compilers take far more. */
@@ -124,7 +125,8 @@ static int copy_up(struct ot_pdb *d, struct ot_err *err)
 {
     sqlite3 *copy = NULL;
     sqlite3_backup *b;
-    int rc = sqlite3_open_v2(":memory:", &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(":memory:", &copy,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
 
     b = rc == SQLITE_OK ? sqlite3_backup_init(copy, "main", d->db, "main") : NULL;
     if (b) {
@@ -478,4 +480,24 @@ int64_t ot_pdb_count(const struct ot_pdb *d, const char *key, int kind, int slot
         "SELECT count(*) FROM inst i JOIN sample s USING(sample_id) WHERE s.lmdb_key=%Q "
         "AND (%d<0 OR i.kind=%d) AND (%d<0 OR i.slot=%d)",
         key, kind, kind, slot, slot);
+}
+
+int ot_pdb_attach_verdicts(const struct ot_pdb *d, bool *has, struct ot_err *err)
+{
+    char path[1100];
+    struct ot_str uri = { 0 };
+    int rc;
+
+    (void)snprintf(path, sizeof path, "%s.verdicts", d->path);
+    *has = ot_exists(path);
+    if (!*has)
+        return 0;
+    uri_of(path, "mode=ro", &uri);
+    rc = ot_str_ok(&uri, err);
+    if (rc == 0)
+        rc = ot_sql(d->db, err, "ATTACH %Q AS said", uri.buf);
+    ot_str_release(&uri);
+    if (rc == 0 && ot_sql_int(d->db, "PRAGMA said.application_id", -1) != OT_VERDICT_APP_ID)
+        rc = ot_fail(err, OT_ECONFIG, "'%s': must be a file of verdicts, got another one", path);
+    return rc;
 }

@@ -63,6 +63,9 @@ struct ot_pdb_inst {
 int ot_pdb_find(const struct ot_pdb *d, const char *what, int kind, int slot,
                 struct ot_pdb_inst *found, struct ot_err *err);
 
+/* The file of verdicts beside the pool as database `said`; *has: it is there. */
+int ot_pdb_attach_verdicts(const struct ot_pdb *d, bool *has, struct ot_err *err);
+
 /* Rows of a key (kind, slot -1: any). */
 int64_t ot_pdb_count(const struct ot_pdb *d, const char *key, int kind, int slot);
 

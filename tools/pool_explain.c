@@ -191,6 +191,31 @@ static void say_verdicts(const struct life *l)
     (void)sqlite3_finalize(s);
 }
 
+/* What waits in the file beside the pool, and is not in its table yet. */
+static void say_waiting(const struct life *l)
+{
+    struct ot_err err = OT_ERR_INIT;
+    sqlite3_stmt *s = NULL;
+    bool has;
+
+    if (ot_pdb_attach_verdicts(l->d, &has, &err) == 0 && has)
+        s = ot_pdb_query(l->d, &err,
+                         "SELECT at, coalesce(who,'somebody'), verdict, new_label, note FROM "
+                         "said.verdict f WHERE (f.inst_id=%lld OR (f.lmdb_key=%Q AND "
+                         "coalesce(f.kind,0)=%d AND coalesce(f.slot,0)=%d)) AND NOT EXISTS "
+                         "(SELECT 1 "
+                         "FROM main.verdict v WHERE v.source='file' AND v.verdict=f.verdict AND "
+                         "v.at=f.at AND v.lmdb_key=f.lmdb_key)",
+                         (long long)l->who.inst, l->who.key, l->who.kind, l->who.slot);
+    while (s && sqlite3_step(s) == SQLITE_ROW)
+        ot_out("%s: %s says %s%s%s%s; no training has read it yet.\n", ot_pdb_str(s, 0),
+               ot_pdb_str(s, 1), ot_pdb_str(s, 2), *ot_pdb_str(s, 4) ? ", \"" : "",
+               ot_pdb_str(s, 4), *ot_pdb_str(s, 4) ? "\"" : "");
+    (void)sqlite3_finalize(s);
+    if (has)
+        (void)sqlite3_exec(l->d->db, "DETACH said", NULL, NULL, NULL);
+}
+
 static void say_end(const struct life *l, int state, const char *label, const char *pred,
                     sqlite3_stmt *s)
 {
@@ -300,6 +325,7 @@ static int explain(struct life *l, struct ot_table *all, struct ot_err *err)
         if (l->who.inst)
             rc = say_row(l, err);
         say_verdicts(l);
+        say_waiting(l);
     }
     ot_table_release(&t);
     return rc;

@@ -77,16 +77,6 @@ static char *find_old_rows(int days, bool has_file)
     return rows;
 }
 
-/* Verdicts that wait beside the pool protect their rows too. */
-static int attach_verdicts(struct prune *p, bool *has, struct ot_err *err)
-{
-    char path[1100];
-
-    (void)snprintf(path, sizeof path, "%s.verdicts", p->d.path);
-    *has = ot_exists(path);
-    return *has ? ot_sql(p->d.db, err, "ATTACH %Q AS said", path) : 0;
-}
-
 /* ---- doing it -------------------------------------------------------------------------------- */
 
 static int one(struct prune *p, const struct target *g, struct ot_table *t, struct ot_err *err)
@@ -147,8 +137,9 @@ static int open_to_write(struct prune *p, const char *path, struct ot_err *err)
                        "with "
                        "ohemtrain, which migrates it after a backup",
                        path, OT_POOL_VERSION, p->d.version);
-    if (sqlite3_open_v2(path, &p->d.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
-        SQLITE_OK)
+    if (sqlite3_open_v2(path, &p->d.db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI,
+                        NULL) != SQLITE_OK)
         return ot_sql_fail(p->d.db, err, "opening to write");
     (void)sqlite3_busy_timeout(p->d.db, 5000);
     return ot_sql(p->d.db, err, "PRAGMA trusted_schema=OFF; PRAGMA mmap_size=0");
@@ -159,7 +150,7 @@ static int prune(struct prune *p, int keep, int days, bool vacuum, const struct 
 {
     struct ot_table t = { 0 };
     bool has_file;
-    int rc = attach_verdicts(p, &has_file, err);
+    int rc = ot_pdb_attach_verdicts(&p->d, &has_file, err); /* its rows stay too */
 
     if (rc == 0) {
         p->old_runs = find_old_runs(keep);
