@@ -50,7 +50,7 @@ static void tell_thermometer(const struct ot_thermometer *t, struct ot_str *s)
         ot_str_printf(s, ", %lld of them quarantined: recall %.2f (%.2f to %.2f)",
                       (long long)t->quarantined, t->recall, t->recall_lo, t->recall_hi);
     if (!isnan(t->noise))
-        ot_str_printf(s, "; at most %.1f %% of the data's labels are wrong", 100 * t->noise);
+        ot_str_printf(s, "; at most %.2f %% of the data's labels are wrong", 100 * t->noise);
     if (!isnan(t->precision))
         ot_str_printf(s, "; precision of the quarantine about %.2f", t->precision);
     ot_str_puts(s, "\n");
