@@ -114,7 +114,7 @@ ends "--test of the weights gives the same numbers" 0 "" --test --weights "$T/a/
 [ "$(awk '{ printf "%s %.3f ", $1, $3 }' "$T/a/results.txt")" = "$(awk '{ printf "%s %.3f ", $1, $3 }' "$T/out")" ]
 result $? "as the run itself"
 ends "a finished run resumes to its end" 0 "" --resume "$T/a.conf"
-ends "a second run moves the first one away" 0 "moved to" "$T/a.conf"
+ends "a second run moves the first one away" 0 "moved to" --set mining.carry=false "$T/a.conf"
 holds "to previous/" test -s "$T/a/previous/a_iter_60.caffemodel"
 cmp -s "$T/a/a_iter_60.caffemodel" "$T/a/previous/a_iter_60.caffemodel"
 result $? "and gives the same weights to the bit"
@@ -122,7 +122,30 @@ same="SELECT count(DISTINCT model_hash) FROM snapshot WHERE iter = 60 AND bytes 
 more="SELECT count(DISTINCT model_hash) > 1 FROM snapshot"
 [ "$(sql "$T/a/pool.db" "$same; $more" | tr '\n' ' ')" = "1 1 " ]
 result $? "which the pool file knows by their hash"
+! grep -q "taken over" "$T/a/train.log"
+result $? "it takes over nothing where that is switched off"
+ends "a third run" 0 "moved to" --set mining.thermometer=0.1 "$T/a.conf"
+holds "takes over what the pool knows" grep -q "taken over from earlier runs: [1-9]" "$T/a/train.log"
+holds "says what mining did" grep -q "control group: " "$T/a/train.log"
+holds "and how many wrong labels it finds" grep -q "thermometer: of [1-9]" "$T/a/train.log"
 ends "fine-tuning from weights that are moved away" 0 "" --weights "$T/a/a_iter_60.caffemodel" "$T/a.conf"
+
+# ---- corrected labels ----
+conf "$T/o.conf" "$T/net" "$T/o" "max_iter: 60 label_overlay: '$T/o.jsonl'"
+key=$(sql "$T/a/pool.db" "SELECT lmdb_key FROM sample LIMIT 1")
+echo "{\"key\": \"$key\", \"label\": 1}" >"$T/o.jsonl"
+ends "label_overlay is read" 0 "" "$T/o.conf"
+[ "$(sql "$T/o/pool.db" "SELECT source, outcome FROM verdict")" = "overlay|obeyed" ]
+result $? "and obeyed"
+ends "without mining too" 0 "corrections of 1 labels" --no-mining "$T/o.conf"
+echo '{"key": "nobody", "label": 1}' >>"$T/o.jsonl"
+ends "a wrong line is named" 65 "o.jsonl:2: key: must be one of the data set's, got 'nobody'" "$T/o.conf"
+ends "without mining too" 65 "o.jsonl:2: key: must be one of the data set's, got 'nobody'" --no-mining "$T/o.conf"
+sed "s/top: 'weight'//; s/bottom: 'weight'//" "$T/net" >"$T/caffe.net"
+conf "$T/caffe.conf" "$T/caffe.net" "$T/caffe" "max_iter: 40"
+ends "a net of Caffe's is mined" 0 "no weights from the data layer: no thermometer" "$T/caffe.conf"
+[ "$(sql "$T/caffe/pool.db" "SELECT count(*) > 0, sum(planted) FROM inst")" = "1|0" ]
+result $? "and nothing is planted in it"
 
 # ---- stopped and resumed ----
 slow() { # NAME LINES...: long enough to be met alive; the schedule is that of the whole run
@@ -172,6 +195,33 @@ result $? "and with the same pool"
 result $? "which came about in the same way"
 [ "$(sql "$T/b/pool.db" 'SELECT parent_run_id FROM run ORDER BY run_id DESC LIMIT 1')" = 1 ]
 result $? "which knows whose run went on"
+
+# ---- steered while it runs ----
+slow v "max_iter: 200000"
+sed -i 's/max_iter: 20000 / /' "$T/v.conf"
+"$O" "$T/v.conf" >"$T/out" 2>"$T/err" &
+pid=$!
+await "$T/v/v_iter_2000.solverstate" 30
+key=$(sql "$T/v/pool.db" "SELECT lmdb_key FROM inst JOIN sample USING(sample_id) WHERE label = label_given AND planted = 0 LIMIT 1")
+sql "$T/v/pool.db.verdicts" "INSERT INTO verdict(lmdb_key, verdict, new_label) SELECT '$key', 'relabel', 1 - label
+    FROM (SELECT $(sql "$T/v/pool.db" "SELECT label FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'") AS label)"
+for ((i = 0; i < 100; i++)); do
+    obeyed=$(sql "$T/v/pool.db" "SELECT label <> label_given FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'" 2>>"$T/err")
+    [ "$obeyed" != 1 ] || break
+    sleep 0.05
+done
+[ "$obeyed" = 1 ] && kill -0 $pid
+result $? "a verdict is obeyed while it runs"
+sql "$T/v/pool.db.verdicts" "DELETE FROM verdict"
+for ((i = 0; i < 100; i++)); do
+    obeyed=$(sql "$T/v/pool.db" "SELECT label = label_given FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'" 2>>"$T/err")
+    [ "$obeyed" != 1 ] || break
+    sleep 0.05
+done
+[ "$obeyed" = 1 ] && kill -0 $pid
+result $? "and taken back"
+kill -INT $pid
+wait $pid
 
 # ---- killed ----
 slow k

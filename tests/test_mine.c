@@ -549,6 +549,7 @@ static void the_naive_pool_has_no_guards(void **state)
     struct ot_err err;
 
     (void)state;
+    assert_near(rules("thermometer: 0.1 ema: 0.9999", &usual, &err).thermometer, 0.1f, 0);
     c = rules(block, &usual, &err);
     assert_true(c.scope_all && c.auto_share);
     assert_near(c.control, 0.2, 1e-7);

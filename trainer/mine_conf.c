@@ -111,7 +111,7 @@ static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
 static int check_range(const Caffe__MiningParameter *p, const struct ot_doc *doc, const char *field,
                        double v, double lo, double hi, struct ot_err *err)
 {
-    if (v >= lo && v <= hi)
+    if (v >= lo && (v <= hi || (float)v == (float)hi)) /* 0.1f is above 0.1 */
         return 0;
     (void)ot_fail(err, OT_ECONFIG, "mining.%s: must be in [%g, %g], got %g", field, lo, hi, v);
     return ot_err_at(err, ot_doc_loc(doc, p, field));
