@@ -94,8 +94,15 @@ static void pass_counters(struct ot_io *io, struct ot_miner *m)
     OT_PASS(io, m->released_total);
     OT_PASS(io, flight);
     m->in_flight = flight != 0;
-    if (io->version > 1)
+    if (io->version > 1) {
         OT_PASS(io, m->seen_again);
+        OT_PASS(io, m->planted_again);
+        OT_PASS(io, m->noise);
+        OT_PASS(io, m->credit);
+        OT_PASS(io, m->next_reading);
+    } else {
+        m->credit = (double)m->conf.max_share * (double)m->iters - (double)m->batches;
+    }
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

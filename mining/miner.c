@@ -96,6 +96,8 @@ struct ot_miner *ot_miner_new(const struct ot_miner_conf *conf, const struct ot_
     m->free_slot = -1;
     m->cooling = m->by_id = (struct ot_list){ -1, -1 };
     m->next_id = 1;
+    m->noise = NAN;
+    m->next_reading = OT_READ_EVERY;
     m->sentinel.factor = 1;
     if (allocate(m, err) < 0) {
         ot_miner_free(m);
@@ -121,6 +123,7 @@ void ot_miner_free(struct ot_miner *m)
     ot_sumtree_release(&m->waiting);
     ot_free(m->order);
     ot_free(m->cand);
+    ot_free(m->margins);
     ot_map_release(&m->by_key);
     ot_stats_release(&m->stats);
     ot_free(m->judged);

@@ -228,7 +228,7 @@ int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *
 
 /* Effect by class, labels ascending, then all (-1); returns how many (<= max). */
 int ot_miner_effects(const struct ot_miner *m, struct ot_mining_effect *e, int max);
-struct ot_thermometer ot_miner_thermometer(const struct ot_miner *m);
+struct ot_thermometer ot_miner_thermometer(struct ot_miner *m);
 
 struct ot_miner_counts ot_miner_counts(const struct ot_miner *m);
 

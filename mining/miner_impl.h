@@ -14,11 +14,12 @@
 #include "mining/miner.h"
 #include "mining/sumtree.h"
 
-#define OT_BG_ROWS   64   /* background rows of one sample, at most: bounds the box matching */
-#define OT_SAME_BOX  0.7f /* IoU from which two background boxes are one instance */
-#define OT_LOW_LOOKS 2    /* fresh looks below `retire` in a row that make a row learned */
-#define OT_SLOT_MAX  0x3fffffff
-#define OT_NEVER     INT64_MAX /* cool_until of a row that only a hard fresh look wakes (NAIVE) */
+#define OT_BG_ROWS    64   /* background rows of one sample, at most: bounds the box matching */
+#define OT_SAME_BOX   0.7f /* IoU from which two background boxes are one instance */
+#define OT_LOW_LOOKS  2    /* fresh looks below `retire` in a row that make a row learned */
+#define OT_SLOT_MAX   0x3fffffff
+#define OT_READ_EVERY 500       /* iterations between two readings of the thermometer, at least */
+#define OT_NEVER      INT64_MAX /* cool_until of a row that only a hard fresh look wakes (NAIVE) */
 
 enum ot_list_id { OT_BY_SAMPLE, OT_BY_COOLING, OT_BY_ID, OT_N_LISTS };
 
@@ -127,6 +128,11 @@ struct ot_sentinel { /* the losses of its best evaluation */
     float factor;    /* of max_share that is left */
 };
 
+struct ot_margin { /* of one instance, for the thermometer */
+    float v;
+    bool planted;
+};
+
 struct ot_miner {
     struct ot_miner_conf conf;
     struct ot_mining_sink sink;
@@ -165,10 +171,15 @@ struct ot_miner {
     struct ot_judged *next_judged; /* the set to come, while it is made */
     size_t next_judged_cap;
     struct ot_sentinel sentinel;
+    struct ot_margin *margins; /* scratch of the thermometer */
+    size_t margins_cap;
 
-    /* images and objects only, for the share limit; no planted ones among the quarantined */
-    int64_t seen_again;            /* rows re-measured so far */
-    int64_t held, held_seen_again; /* quarantined now, and how often they were re-measured */
+    /* images and objects only, for the share limit */
+    int64_t seen_again, planted_again; /* rows re-measured so far; planted ones of them */
+    int64_t held;                      /* quarantined now, without planted ones */
+    double noise;                      /* estimated share of wrong labels; NaN: none yet */
+    int64_t next_reading;              /* of the noise: in iterations since start_iter */
+    double credit; /* re-injections that the share has allowed and that were not made */
 };
 
 struct ot_pass { /* what is true of all looks of one observe() */
@@ -242,6 +253,7 @@ void ot_stats_release(struct ot_stats *s);
 
 /* share.c */
 double ot_share(const struct ot_miner *m); /* limit of re-injected iterations, as of now */
+void ot_share_read(struct ot_miner *m);    /* once an iteration: the noise, now and then */
 
 /* image.c, image_mind.c: one description for both directions */
 struct ot_io {

@@ -127,13 +127,8 @@ int ot_miner_effects(const struct ot_miner *m, struct ot_mining_effect *e, int m
 
 /* ---- the thermometer ------------------------------------------------------------------------- */
 
-struct margin {
-    float v;
-    bool planted;
-};
-
 struct reading {
-    struct margin *margin; /* of those with two looks or more */
+    struct ot_margin *margin; /* of those with two looks or more */
     size_t n;
     int64_t planted_margins, others, others_held;
     struct ot_thermometer t;
@@ -156,13 +151,13 @@ static void read_one(const struct ot_miner *m, uint64_t key, const struct ot_sta
     r->others_held += !planted && held;
     if (s->n_seen < 2)
         return;
-    r->margin[r->n++] = (struct margin){ s->margin, planted };
+    r->margin[r->n++] = (struct ot_margin){ s->margin, planted };
     r->planted_margins += planted;
 }
 
 static int by_margin(const void *pa, const void *pb)
 {
-    const struct margin *a = pa, *b = pb;
+    const struct ot_margin *a = pa, *b = pb;
 
     return (a->v > b->v) - (a->v < b->v);
 }
@@ -200,7 +195,7 @@ static void wilson(struct ot_thermometer *t)
     t->recall_hi = fmin(1, (mid + half) / (1 + z2 / n));
 }
 
-struct ot_thermometer ot_miner_thermometer(const struct ot_miner *m)
+struct ot_thermometer ot_miner_thermometer(struct ot_miner *m)
 {
     struct ot_err no_memory = OT_ERR_INIT;
     struct reading r = {
@@ -209,9 +204,10 @@ struct ot_thermometer ot_miner_thermometer(const struct ot_miner *m)
 
     if (m->conf.thermometer <= 0)
         return r.t;
-    r.margin = ot_alloc((size_t)m->stats.used, sizeof *r.margin, &no_memory);
-    if (!r.margin)
+    if (ot_grow(&m->margins, &m->margins_cap, (size_t)m->stats.used, sizeof *m->margins,
+                &no_memory) < 0)
         return r.t;
+    r.margin = m->margins;
     ot_stats_each(m, read_one, &r);
     if (r.t.tested > 0)
         wilson(&r.t);
@@ -220,6 +216,5 @@ struct ot_thermometer ot_miner_thermometer(const struct ot_miner *m)
         r.t.precision = fmin(1, r.t.recall * r.t.noise * (double)r.others / (double)r.others_held);
     if (isnan(r.t.noise))
         r.t.precision = NAN;
-    ot_free(r.margin);
     return r.t;
 }

@@ -13,6 +13,9 @@
 #include "base/rng.h"
 #include "mining/miner_impl.h"
 
+/* Re-injections that were allowed but found too few waiting are made up for up to this many. */
+#define MOST_CREDIT 16.0
+
 static void wake(struct ot_miner *m, int64_t iter)
 {
     while (m->cooling.head >= 0 && m->e[m->cooling.head].r.cool_until <= iter) {
@@ -32,7 +35,7 @@ static bool is_time(const struct ot_miner *m, int64_t iter)
         return false;
     if (c->naive)
         return true;
-    return m->fresh >= c->min_fresh && (double)(m->batches + 1) <= ot_share(m) * (double)m->iters;
+    return m->fresh >= c->min_fresh && m->credit >= 1 - 1e-9;
 }
 
 /* Waiting rows of a sample into the book, worst first: a short insertion sort. */
@@ -163,7 +166,11 @@ static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
 int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample)
 {
     wake(m, iter);
-    m->iters += iter >= m->conf.start_iter;
+    if (iter >= m->conf.start_iter) {
+        m->iters++;
+        ot_share_read(m);
+        m->credit = fmin(m->credit + ot_share(m), MOST_CREDIT);
+    }
     if (!is_time(m, iter)) {
         m->fresh++;
         return 0;
@@ -175,6 +182,7 @@ int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample)
     m->in_flight = true;
     m->fresh = 0;
     m->batches++;
+    m->credit -= 1;
     return m->conf.batch;
 }
 
@@ -221,6 +229,7 @@ static void decide(struct ot_miner *m, int32_t i, int64_t iter)
     r->n_reinj++;
     m->reinjected++;
     m->seen_again += r->kind != OT_KIND_BG_ROI;
+    m->planted_again += r->planted;
     if (r->state != OT_WAITING) { /* a person has spoken meanwhile */
         ot_tell_row(m, iter, i);
         return;

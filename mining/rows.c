@@ -196,7 +196,6 @@ static void count_held(struct ot_miner *m, const struct ot_row *r, int sign)
     if (r->state != OT_QUARANTINED || r->planted || r->kind == OT_KIND_BG_ROI)
         return;
     m->held += sign;
-    m->held_seen_again += (int64_t)sign * r->n_reinj;
 }
 
 static void enter_state(struct ot_miner *m, int32_t i)

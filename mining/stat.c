@@ -88,7 +88,12 @@ struct ot_stat *ot_stat_get(struct ot_miner *m, uint64_t key, struct ot_err *err
             return NULL;
     }
     found = ot_stat_find(m, key);
-    return found ? found : add_object(s, key, err);
+    if (found)
+        return found;
+    if (ot_grow(&m->margins, &m->margins_cap, m->conf.n_samples + s->n_object + 1,
+                sizeof *m->margins, err) < 0)
+        return NULL;
+    return add_object(s, key, err);
 }
 
 void ot_stats_release(struct ot_stats *s)

@@ -345,7 +345,7 @@ static void too_few_planted_ones_say_nothing(void **st)
 
 /* ---- the share ------------------------------------------------------------------------------- */
 
-static void the_share_falls_with_the_enrichment_of_what_is_quarantined(void **st)
+static void the_share_falls_with_the_noise(void **st)
 {
     struct ot_story s = { 0 };
     struct ot_miner_conf c = ot_story_conf0();
@@ -359,7 +359,7 @@ static void the_share_falls_with_the_enrichment_of_what_is_quarantined(void **st
     c.cooldown = 0;
     c.n_samples = 1000;
     m = ot_story_born(&c, &s);
-    for (int64_t it = 0; it < 400; it++) { /* 60 of 1000 are wrong, and hard; 60 more are hard */
+    for (int64_t it = 0; it < 1200; it++) { /* 60 of 1000 are wrong, and hard; 60 more are hard */
         struct ot_look k[20];
         uint32_t batch[10];
         int n = ot_miner_next(m, it, batch);
@@ -373,19 +373,38 @@ static void the_share_falls_with_the_enrichment_of_what_is_quarantined(void **st
                 k[i].pred = 1;
         }
         ot_story_see(m, it, n > 0, k, (size_t)(n ? n : 20));
-        if (m->held < 20)
+        before = fminf(before, ot_miner_counts(m).share);
+        if (isnan(m->noise))
             assert_near(ot_miner_counts(m).share, 0.5f, 0);
-        else
-            before = fminf(before, ot_miner_counts(m).share);
     }
+    assert_near(m->noise, (double)m->held / (double)m->stats.used, 0.02);
     assert_true(m->held > 20 && before < 0.5f);
-    {
-        double a = ((double)m->held_seen_again / (double)m->seen_again) /
-                   ((double)m->held / (double)m->stats.used);
+    assert_near(ot_miner_counts(m).share, (0.25 * m->noise + 0.005) / (m->noise * 7), 1e-6);
+    m->noise = 0.0005; /* hardly anything is wrong: the user's limit */
+    assert_near(ot_miner_counts(m).share, 0.5f, 0);
+    m->noise = 0.1;
+    assert_near(ot_miner_counts(m).share, 0.03 / 0.7, 1e-6);
+    ot_miner_free(m);
+}
 
-        assert_true(a > 1);
-        assert_near(ot_miner_counts(m).share, fmin(0.5, 0.5 / (a - 1)), 1e-6);
-    }
+static void planted_labels_measure_how_much_denser_wrong_ones_are_in_the_pool(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = ot_story_conf0();
+    struct ot_miner *m;
+
+    (void)st;
+    c.auto_share = true;
+    c.max_share = 1;
+    c.thermometer = 0.01f;
+    m = ot_story_born(&c, &s);
+    m->noise = 0.1;
+    assert_near(ot_miner_counts(m).share, 0.03 / 0.7, 1e-6); /* A is 8 until it is known */
+    m->seen_again = 9000;
+    m->planted_again = 360; /* 4 % of them, not 1 % */
+    assert_near(ot_miner_counts(m).share, 0.03 / (0.1 * (4.4 - 1)), 1e-5);
+    m->planted_again = 0; /* no denser than elsewhere: nothing to fear */
+    assert_near(ot_miner_counts(m).share, 1, 0);
     ot_miner_free(m);
 }
 
@@ -529,7 +548,8 @@ int main(void)
         cmocka_unit_test(a_verdict_wins_over_a_planted_label),
         cmocka_unit_test(the_thermometer_reads_noise_recall_and_precision),
         cmocka_unit_test(too_few_planted_ones_say_nothing),
-        cmocka_unit_test(the_share_falls_with_the_enrichment_of_what_is_quarantined),
+        cmocka_unit_test(the_share_falls_with_the_noise),
+        cmocka_unit_test(planted_labels_measure_how_much_denser_wrong_ones_are_in_the_pool),
         cmocka_unit_test(a_risen_sentinel_halves_the_share_while_mining_is_on),
         cmocka_unit_test(a_sentinel_loss_that_is_not_finite_is_an_error),
         cmocka_unit_test(importance_undoes_the_bias_of_the_draw),
