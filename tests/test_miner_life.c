@@ -424,10 +424,10 @@ static void the_steady_state_allocates_nothing(void **st)
         uint64_t before;
 
         assert_non_null(m);
-        for (int64_t it = 0; it < 4000; it++)
+        for (int64_t it = 0; it < 8000; it++)
             live(m, it, c.n_samples);
         before = ot_mem_count();
-        for (int64_t it = 4000; it < 5000; it++)
+        for (int64_t it = 8000; it < 9000; it++)
             live(m, it, c.n_samples);
         assert_int_equal(ot_mem_count(), before);
         ot_miner_free(m);
