@@ -162,7 +162,8 @@ struct ot_verdict {
 };
 
 /* Loss of the control group beside that of the others, all that were ever admitted and not
- * quarantined or excluded, by their last fresh loss after admission; 95 % interval (Welch). */
+ * quarantined, excluded or contradicted in most of their looks (proof.c says why), by their last
+ * fresh loss after admission; 95 % interval (Welch). */
 struct ot_mining_effect {
     int32_t label; /* -1: all classes */
     int64_t n_treated, n_control;
@@ -198,9 +199,11 @@ int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample);
 /* Booked rows of a sample of the current re-injection, worst first; returns how many (<= max). */
 int ot_miner_booked(const struct ot_miner *m, uint32_t sample, struct ot_row *rows, int max);
 
-/* Weight of an instance in any pass: quarantine_weight when quarantined, else 1. */
+/* Weight of an instance in any pass: 0 when planted, mislabelled or to be ignored;
+ * quarantine_weight when quarantined; else 1. */
 float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, int32_t slot);
-/* Quarantined background boxes of a sample (they weigh quarantine_weight); returns how many. */
+/* Background boxes of a sample that are quarantined, or excluded by a person: they weigh
+ * quarantine_weight; returns how many. */
 int ot_miner_quarantined_boxes(const struct ot_miner *m, uint32_t sample, float (*box)[4], int max);
 
 /* Label to train on: a person's, a planted one, or the given one.  A pure function of the verdicts

@@ -4,8 +4,10 @@
  * Effect: treated and control are those that were ever admitted, whether or not they were
  * re-injected since or evicted (by intention to treat: what mining chose would bias the rest), by
  * the loss of the last fresh look after admission; what is quarantined, excluded or planted is
- * left out of both.  Interval: B. L. Welch, "The generalization of Student's problem when several
- * different population variances are involved", Biometrika 34, 1947.
+ * left out of both, and so is what was confidently contradicted in most of its looks: wrong labels
+ * mostly, which the probe finds among the treated only, so that leaving out the quarantined
+ * alone would show an effect where there is none.  Interval: B. L. Welch, "The generalization of
+ * Student's problem when several different population variances are involved", Biometrika 34, 1947.
  *
  * Share of wrong labels: the planted ones show how margins of wrong labels are distributed (F), and
  * all of a mixture with share q lie above q F; so q is at most the least ratio of the two
@@ -99,7 +101,7 @@ static void compare(const struct ot_miner *m, uint64_t key, const struct ot_stat
     enum ot_state ignored;
 
     if (!(s->flags & OT_STAT_ADMITTED) || !(s->flags & OT_STAT_AFTER) || ot_is_planted(m, key) ||
-        is_held_now(m, key, &ignored))
+        2 * (uint64_t)s->n_contra > s->n_seen || is_held_now(m, key, &ignored))
         return;
     for (int k = 0; k < 2; k++)
         add(ot_in_control(m, ot_key_sample(key)) ? &of[k]->control : &of[k]->treated,

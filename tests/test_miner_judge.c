@@ -59,44 +59,56 @@ static void what_a_person_excludes_weighs_nothing_until_taken_back(void **st)
     }
 }
 
-/* Sample 7 until it is quarantined by the probe, or the iterations are over. */
+/* Sample 7, always contradicted, among others of its class that are right. */
 static int64_t probe(struct ot_miner *m, int64_t from, int n)
 {
-    struct ot_look k = ot_story_look(7, 5);
-    uint32_t batch[1];
+    struct ot_look k[10];
     int64_t it = from;
 
-    k.p_pred = 0.95f;
-    for (; it < from + n; it++)
-        ot_story_see(m, it, ot_miner_next(m, it, batch) > 0, &k, 1);
+    for (int i = 0; i < 10; i++) {
+        k[i] = ot_story_look((uint32_t)(7 + i), i ? 0.1f : 5);
+        k[i].p_pred = 0.95f;
+        if (i)
+            k[i].pred = 1;
+    }
+    for (; it < from + n; it++) {
+        uint32_t batch[1];
+        bool again = ot_miner_next(m, it, batch) > 0;
+
+        ot_story_see(m, it, again, k, again ? 1 : 10);
+    }
     return it;
 }
 
 static void what_a_person_calls_hard_is_never_quarantined(void **st)
 {
-    struct ot_story s = { 0 };
-    struct ot_miner_conf c = ot_story_conf0();
-    struct ot_miner *m;
     struct ot_verdict v = on(7, OT_VERDICT_HARD, 0);
-    int64_t it;
 
     (void)st;
-    c.batch = 1;
-    c.scope_all = true;
-    c.scope_looks = 4;
-    c.scope_margin = 0.2f;
-    m = ot_story_born(&c, &s);
-    it = probe(m, 0, 30);
-    assert_int_equal(ot_miner_counts(m).quarantined, 1);
-    say(m, it, &v, 1);
-    assert_int_equal(ot_miner_counts(m).quarantined, 0);
-    assert_string_equal(s.why, "a person says hard; now waiting");
-    it = probe(m, it, 60);
-    assert_int_equal(ot_miner_counts(m).quarantined, 0);
-    say(m, it, NULL, 0);
-    (void)probe(m, it, 60);
-    assert_int_equal(ot_miner_counts(m).quarantined, 1);
-    ot_miner_free(m);
+    for (int scope = 0; scope < 2; scope++) { /* by the probe; whatever passes */
+        struct ot_story s = { 0 };
+        struct ot_miner_conf c = ot_story_conf0();
+        struct ot_miner *m;
+        int64_t it;
+
+        c.batch = 1;
+        c.probe_after = scope ? 1000 : 2;
+        c.scope_all = scope;
+        c.scope_looks = 4;
+        c.scope_margin = 0.2f;
+        m = ot_story_born(&c, &s);
+        it = probe(m, 0, 30);
+        assert_int_equal(ot_miner_counts(m).quarantined, 1);
+        say(m, it, &v, 1);
+        assert_int_equal(ot_miner_counts(m).quarantined, 0);
+        assert_string_equal(s.why, "a person says hard; now waiting");
+        it = probe(m, it, 60);
+        assert_int_equal(ot_miner_counts(m).quarantined, 0);
+        say(m, it, NULL, 0);
+        (void)probe(m, it, 60);
+        assert_int_equal(ot_miner_counts(m).quarantined, 1);
+        ot_miner_free(m);
+    }
 }
 
 static void a_relabelled_instance_begins_anew(void **st)
@@ -118,6 +130,7 @@ static void a_relabelled_instance_begins_anew(void **st)
     assert_string_equal(s.why, "a person says class 2, the data set says class 1");
     assert_true(s.last.label == 2 && s.last.label_given == 1);
     assert_int_equal(ot_miner_counts(m).waiting, 1);
+    assert_int_equal(ot_stat_find(m, ot_row_key(7, OT_KIND_IMAGE, 0))->n_seen, 0);
     assert_int_equal(ot_miner_label(m, 7, OT_KIND_IMAGE, 0, 1), 2);
     assert_int_equal(ot_miner_label(m, 8, OT_KIND_IMAGE, 0, 1), 1);
     ot_story_see(m, it, false, &k, 1); /* was under way with the old label: not counted */

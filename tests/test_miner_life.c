@@ -289,6 +289,36 @@ static void a_restored_miner_decides_like_the_one_that_went_on(void **st)
     }
 }
 
+/* Groups, labels and states are then those of the new configuration. */
+static void a_miner_of_other_groups_takes_the_rows_over(void **st)
+{
+    static struct census z;
+
+    (void)st;
+    for (int rich = 0; rich < 2; rich++) {
+        struct ot_miner_conf from = conf_of(rich), to = conf_of(!rich);
+        struct ot_story s = { 0 };
+        struct ot_miner *m = ot_story_born(&from, &s), *r;
+        struct ot_str a = { 0 };
+        struct ot_err err = OT_ERR_INIT;
+
+        to.seed = 99;
+        r = ot_story_born(&to, &s);
+        for (int64_t it = 0; it < 1000; it++)
+            live(m, it, from.n_samples);
+        assert_ok(ot_miner_save(m, &a, &err), &err);
+        assert_ok(ot_miner_restore(r, a.buf, a.len, &err), &err);
+        assert_int_equal(ot_miner_counts(r).rows, ot_miner_counts(m).rows);
+        for (int64_t it = 1000; it < 1300; it++) {
+            check_rows(r, &z);
+            live(r, it, to.n_samples);
+        }
+        ot_str_release(&a);
+        ot_miner_free(m);
+        ot_miner_free(r);
+    }
+}
+
 static void a_damaged_state_is_refused_and_changes_nothing(void **st)
 {
     struct ot_miner_conf c = rich_conf();
@@ -440,6 +470,7 @@ int main(void)
         cmocka_unit_test(invariants_hold_under_random_looks),
         cmocka_unit_test(the_same_losses_give_the_same_decisions),
         cmocka_unit_test(a_restored_miner_decides_like_the_one_that_went_on),
+        cmocka_unit_test(a_miner_of_other_groups_takes_the_rows_over),
         cmocka_unit_test(a_damaged_state_is_refused_and_changes_nothing),
         cmocka_unit_test(a_state_of_version_1_is_read),
         cmocka_unit_test(a_smaller_miner_keeps_the_hardest_rows),

@@ -86,8 +86,9 @@ static void the_control_group_learns_forgets_and_is_quarantined(void **st)
     ot_miner_free(m);
 }
 
-/* A run of 600 samples of two classes, all hard; each re-injection takes `gain` off the loss. */
-static struct ot_mining_effect run_once(uint64_t seed, float gain, bool *each_class)
+/* A run of 600 samples of two classes, all hard; each re-injection takes `gain` off the loss.  A
+ * share `noise` of them has wrong labels, which are nearly always contradicted. */
+static struct ot_mining_effect run_once(uint64_t seed, float gain, float noise, bool *each_class)
 {
     struct ot_story s = { 0 };
     struct ot_miner_conf c = ot_story_conf0();
@@ -101,7 +102,6 @@ static struct ot_mining_effect run_once(uint64_t seed, float gain, bool *each_cl
     c.n_samples = 600;
     c.batch = 20;
     c.max_share = 0.5f;
-    c.probe_conf = 1;
     m = ot_story_born(&c, &s);
     memset(again, 0, sizeof again);
     for (int64_t it = 0; it < 300; it++) {
@@ -111,10 +111,12 @@ static struct ot_mining_effect run_once(uint64_t seed, float gain, bool *each_cl
         n = ot_miner_next(m, it, batch);
         for (int i = 0; i < 20; i++) {
             uint32_t x = n ? batch[i] : (uint32_t)(rnd(seed, (uint64_t)it, (uint64_t)i) * 600);
-            float noise = rnd(seed, (uint64_t)it, 100 + (uint64_t)i);
+            float u = rnd(seed, (uint64_t)it, 100 + (uint64_t)i);
+            bool wrong = rnd(seed, 1000, x) < noise && u > 0.1f;
 
-            k[i] = ot_story_look(x, 2.5f + 2 * noise - gain * (float)again[x]);
+            k[i] = ot_story_look(x, wrong ? 6 : 2.5f + 2 * u - gain * (float)again[x]);
             k[i].label = k[i].given = (int)(x % 2);
+            k[i].p_pred = wrong ? 0.95f : 0.5f;
             again[x] += n > 0;
         }
         ot_story_see(m, it, n > 0, k, 20);
@@ -131,20 +133,24 @@ static struct ot_mining_effect run_once(uint64_t seed, float gain, bool *each_cl
 
 static void the_effect_is_seen_where_there_is_one_and_only_there(void **st)
 {
-    int seen = 0, covered = 0;
+    int seen = 0, covered = 0, covered_with_noise = 0;
     bool each_class = false;
 
     (void)st;
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct ot_mining_effect e = run_once(seed, 0.3f, &each_class);
+        struct ot_mining_effect e = run_once(seed, 0.3f, 0, &each_class);
 
         seen += e.lo > 0;
         assert_true(e.lo < e.diff && e.diff < e.hi);
-        e = run_once(seed, 0, &each_class);
+        e = run_once(seed, 0, 0, &each_class);
         covered += e.lo <= 0 && e.hi >= 0;
+        /* the probe finds wrong labels among the treated only: no effect of mining */
+        e = run_once(seed, 0, 0.2f, &each_class);
+        covered_with_noise += e.lo <= 0 && e.hi >= 0;
     }
     assert_true(seen >= 18);
     assert_true(covered >= 18);
+    assert_true(covered_with_noise >= 18);
 }
 
 static void the_interval_is_welchs(void **st)
