@@ -25,6 +25,8 @@
 
 enum ot_kind { OT_KIND_IMAGE = 0, OT_KIND_GT_ROI = 1, OT_KIND_BG_ROI = 2, OT_KIND_TILE = 3 };
 
+#define OT_SLOT_MAX 0x3fffffff /* of an instance */
+
 enum ot_state {
     OT_WAITING = 0, /* pending: will be re-injected */
     OT_COOLING = 1, /* re-injected lately, rests */

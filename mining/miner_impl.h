@@ -17,8 +17,7 @@
 #define OT_BG_ROWS    64   /* background rows of one sample, at most: bounds the box matching */
 #define OT_SAME_BOX   0.7f /* IoU from which two background boxes are one instance */
 #define OT_LOW_LOOKS  2    /* fresh looks below `retire` in a row that make a row learned */
-#define OT_SLOT_MAX   0x3fffffff
-#define OT_READ_EVERY 500       /* iterations between two readings of the thermometer, at least */
+#define OT_READ_EVERY 500  /* iterations between two readings of the thermometer, at least */
 #define OT_NEVER      INT64_MAX /* cool_until of a row that only a hard fresh look wakes (NAIVE) */
 
 enum ot_list_id { OT_BY_SAMPLE, OT_BY_COOLING, OT_BY_ID, OT_N_LISTS };

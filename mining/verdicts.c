@@ -126,11 +126,13 @@ static bool is_possible(struct ot_pool *p, struct ot_said *s, char *why, size_t 
         (void)snprintf(why, n, "the data set has no key '%.100s'", s->key);
     else if (kind < 0 || kind > OT_KIND_TILE)
         (void)snprintf(why, n, "kind must be 0 to 3, got %lld", (long long)kind);
-    else if (slot < 0 || slot > INT32_MAX)
-        (void)snprintf(why, n, "slot must be 0 or more, got %lld", (long long)slot);
+    else if (slot < 0 || slot > OT_SLOT_MAX)
+        (void)snprintf(why, n, "slot must be 0 to %d, got %lld", OT_SLOT_MAX, (long long)slot);
     else if (what < 0)
         (void)snprintf(why, n, "verdict must be mislabelled, hard, ignore or relabel, got '%.60s'",
                        s->verdict ? s->verdict : "");
+    else if (what == OT_VERDICT_RELABEL && kind == OT_KIND_BG_ROI)
+        (void)snprintf(why, n, "a background RoI keeps its label; say ignore");
     else if (what == OT_VERDICT_RELABEL && !s->has_label)
         (void)snprintf(why, n, "relabel needs new_label");
     else if (what == OT_VERDICT_RELABEL &&

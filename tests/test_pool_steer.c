@@ -154,15 +154,19 @@ static void what_cannot_be_obeyed_says_why(void **st)
     assert_verdict(0, 2, OT_VERDICT_HARD, -1);
     pk_change(path,
               "INSERT INTO verdict(lmdb_key,kind,slot,verdict) VALUES('00000004',7,0,'hard'),"
-              "('00000004',0,-1,'hard'),('00000005',0,0,'relabel'),('00000006',0,0,'ignore')");
+              "('00000004',0,-1,'hard'),('00000004',0,1073741824,'hard'),"
+              "('00000004',2,0,'relabel'),('00000005',0,0,'relabel'),('00000006',0,0,'ignore')");
     next_set(p);
     assert_int_equal(n_said, 2);
     pk_close(p);
     assert_near(pk_ask(path, "SELECT count(*) FROM steering WHERE outcome IN("
                              "'the data set has no key ''nobody''','there is no inst_id 99',"
                              "'new_label must be 0 to 2, got 3','kind must be 0 to 3, got 7',"
-                             "'slot must be 0 or more, got -1','relabel needs new_label')"),
-                6, 0);
+                             "'slot must be 0 to 1073741823, got -1',"
+                             "'slot must be 0 to 1073741823, got 1073741824',"
+                             "'a background RoI keeps its label; say ignore',"
+                             "'relabel needs new_label')"),
+                8, 0);
     assert_near(pk_ask(path, "SELECT count(*) FROM steering WHERE outcome='obeyed'"), 2, 0);
 }
 
