@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -30,13 +29,32 @@ static const char v1_to_v2[] =
 int ot_sql_fail(sqlite3 *db, struct ot_err *err, const char *doing)
 {
     int rc = sqlite3_extended_errcode(db), low = rc & 0xff;
-    enum ot_code code = low == SQLITE_CORRUPT || low == SQLITE_NOTADB ? OT_EDATA
-                        : low == SQLITE_BUSY || low == SQLITE_LOCKED  ? OT_EBUSY
-                        : low == SQLITE_NOMEM                         ? OT_ENOMEM
-                        : low == SQLITE_CANTOPEN                      ? OT_ECREATE
-                                                                      : OT_EIO;
     const char *path = sqlite3_db_filename(db, "main");
+    enum ot_code code = OT_EIO; /* SQLITE_FULL, SQLITE_IOERR and the rest */
 
+    switch (low) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* a table or a column is not there */
+    case SQLITE_CONSTRAINT:
+    case SQLITE_SCHEMA:
+        code = OT_EDATA;
+        break;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        code = OT_EBUSY;
+        break;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        code = OT_EPERM;
+        break;
+    case SQLITE_CANTOPEN:
+        code = OT_ECREATE;
+        break;
+    case SQLITE_NOMEM:
+        code = OT_ENOMEM;
+        break;
+    }
     return ot_fail(err, code, "pool '%s': %s: %s (SQLite code %d)", path ? path : "?", doing,
                    sqlite3_errmsg(db), rc);
 }
@@ -84,7 +102,9 @@ const char *ot_sql_text(sqlite3_stmt *s, int column)
 
 /* ---- where it lies --------------------------------------------------------------------------- */
 
-int ot_pool_refuse_network(const char *path, struct ot_err *err)
+int (*ot_pool_statfs)(const char *path, struct statfs *st) = statfs;
+
+const char *ot_pool_network(const char *path)
 {
     static const struct {
         unsigned long magic;
@@ -99,14 +119,12 @@ int ot_pool_refuse_network(const char *path, struct ot_err *err)
     char dir[1024];
     struct statfs st;
 
-    if (statfs(ot_path_dir(dir, sizeof dir, path), &st) < 0)
-        return 0; /* the open that follows says why */
+    if (ot_pool_statfs(ot_path_dir(dir, sizeof dir, path), &st) < 0)
+        return NULL; /* the open that follows says why */
     for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
         if (((unsigned long)st.f_type & 0xffffffffu) == remote[i].magic)
-            return ot_fail(err, OT_ECONFIG,
-                           "mining: pool '%s': must be on a local disk, got a %s file system", path,
-                           remote[i].name);
-    return 0;
+            return remote[i].name;
+    return NULL;
 }
 
 /* ---- versions -------------------------------------------------------------------------------- */
@@ -122,13 +140,17 @@ int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int fr
         return ot_fail(err, OT_ECREATE, "path too long: '%s'", path);
     if (ot_exists(backup) && remove(backup) != 0)
         return ot_fail(err, OT_ECREATE, "cannot replace the backup '%s'", backup);
-    if (ot_sql(db, err, "VACUUM INTO %Q", backup) < 0 || ot_sql(db, err, "BEGIN IMMEDIATE") < 0)
+    /* references and views stay as they are written, those of persons as well */
+    if (ot_sql(db, err, "VACUUM INTO %Q", backup) < 0 ||
+        ot_sql(db, err, "PRAGMA legacy_alter_table=ON") < 0 ||
+        ot_sql(db, err, "BEGIN IMMEDIATE") < 0)
         return ot_err_wrap(err, "backup before migration");
     for (int v = from; v < to; v++)
         if (ot_sql(db, err, "%s", step[v - 1]) < 0)
             goto undo;
     if (ot_sql(db, err, "PRAGMA user_version=%d", to) < 0 || ot_sql(db, err, "COMMIT") < 0)
         goto undo;
+    (void)ot_sql(db, err, "PRAGMA legacy_alter_table=OFF");
     ot_log(OT_LOG_INFO, "pool", "'%s' migrated from version %d to %d, backup in '%s'", path, from,
            to, backup);
     return 0;
@@ -137,19 +159,34 @@ undo:
     return ot_err_wrap(err, "migration from version %d to %d", from, to);
 }
 
+/* What a person did with ignore_check_constraints or writable_schema, and no damage: such values
+ * are not taken over (each.c). */
+static bool is_odd_value(const char *what)
+{
+    return strncmp(what, "NULL value in ", 14) == 0 || strncmp(what, "non-", 4) == 0 ||
+           strncmp(what, "NUMERIC value in ", 17) == 0 ||
+           strncmp(what, "TEXT value in ", 14) == 0 ||
+           strncmp(what, "CHECK constraint failed", 23) == 0;
+}
+
 static int check_whole(sqlite3 *db, const char *path, struct ot_err *err)
 {
     sqlite3_stmt *s = NULL;
-    int rc = 0;
+    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1000)", -1, &s, NULL);
+    bool any = false;
 
-    if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL) != SQLITE_OK ||
-        sqlite3_step(s) != SQLITE_ROW)
-        rc = ot_sql_fail(db, err, "quick_check");
-    else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-        rc = ot_fail(err, OT_EDATA, "pool '%s': corrupt: %.300s", path,
-                     (const char *)sqlite3_column_text(s, 0));
+    while (rc == SQLITE_OK && !err->code && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *what = ot_sql_text(s, 0);
+
+        any = true;
+        rc = SQLITE_OK;
+        if (strcmp(what, "ok") != 0 && !is_odd_value(what))
+            (void)ot_fail(err, OT_EDATA, "pool '%s': corrupt: %.300s", path, what);
+    }
+    if (!err->code && (rc != SQLITE_DONE || !any))
+        (void)ot_sql_fail(db, err, "quick_check");
     (void)sqlite3_finalize(s);
-    return rc;
+    return err->code;
 }
 
 static int check_dataset(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err *err)
@@ -163,14 +200,14 @@ static int check_dataset(sqlite3 *db, const struct ot_pool_conf *conf, struct ot
         SQLITE_OK)
         rc = ot_sql_fail(db, err, "reading its data set");
     else if (sqlite3_step(s) == SQLITE_ROW &&
-             (strcmp((const char *)sqlite3_column_text(s, 0), want) != 0 ||
+             (strcmp(ot_sql_text(s, 0), want) != 0 ||
               (uint64_t)sqlite3_column_int64(s, 2) != conf->dataset_entries))
         rc = ot_fail(err, OT_ECONFIG,
                      "pool '%s': is about another data set: '%s' (%lld records, fingerprint %s), "
                      "got '%s' (%llu records, fingerprint %s)",
-                     conf->path, (const char *)sqlite3_column_text(s, 1),
-                     (long long)sqlite3_column_int64(s, 2), (const char *)sqlite3_column_text(s, 0),
-                     conf->dataset, (unsigned long long)conf->dataset_entries, want);
+                     conf->path, ot_sql_text(s, 1), (long long)sqlite3_column_int64(s, 2),
+                     ot_sql_text(s, 0), conf->dataset, (unsigned long long)conf->dataset_entries,
+                     want);
     (void)sqlite3_finalize(s);
     return rc;
 }
@@ -223,5 +260,7 @@ int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err 
         return err->code;
     if (pragmas(db, err) < 0)
         return err->code;
-    return ot_pool_climb(db, conf->path, ladder, (int)version, OT_POOL_VERSION, err);
+    if (ot_pool_climb(db, conf->path, ladder, (int)version, OT_POOL_VERSION, err) < 0)
+        return err->code;
+    return ot_pool_heal(db, conf->path, schema, err);
 }

@@ -1,6 +1,6 @@
 -- version 1 to 2: control group, thermometer, steering by key, effect, sentinel.  Frozen: never edited again.
-DROP VIEW hardest; DROP VIEW class_report; DROP VIEW confusion; DROP VIEW repeat_offenders;
-DROP VIEW suspected_noise; DROP VIEW reinjected; DROP VIEW runs;
+DROP VIEW IF EXISTS hardest; DROP VIEW IF EXISTS class_report; DROP VIEW IF EXISTS confusion; DROP VIEW IF EXISTS repeat_offenders;
+DROP VIEW IF EXISTS suspected_noise; DROP VIEW IF EXISTS reinjected; DROP VIEW IF EXISTS runs;
 CREATE TABLE inst_2(                     -- the pool: one row per instance (image, RoI, tile)
   inst_id INTEGER PRIMARY KEY, sample_id INTEGER NOT NULL REFERENCES sample,
   kind INTEGER NOT NULL CHECK(kind IN(0,1,2,3)),    -- 0 image, 1 gt-anchored RoI, 2 background RoI, 3 pixel tile

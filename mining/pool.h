@@ -88,6 +88,7 @@ void ot_pool_snapshot(struct ot_pool *p, int64_t iter, const char *path, uint64_
  * re-injections after `iter` of the crashed run are marked superseded. */
 int ot_pool_reset(struct ot_pool *p, const struct ot_miner *m, int64_t iter, struct ot_err *err);
 
+const char *ot_pool_sqlite(void); /* the library's version, and what is known of it */
 int64_t ot_pool_run_id(const struct ot_pool *p);
 int ot_pool_ok(struct ot_pool *p, struct ot_err *err); /* 0, or the writer's first error */
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <sys/vfs.h>
 
 #include "base/map.h"
 #include "mining/pool.h"
@@ -223,7 +224,9 @@ int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int fr
                   struct ot_err *err);
 /* The same ladder without a backup, for a copy in memory that a tool reads. */
 int ot_pool_upgrade(sqlite3 *copy, int from, struct ot_err *err);
-int ot_pool_refuse_network(const char *path, struct ot_err *err);
+/* Name of the network file system that the path lies on; NULL: a local one. */
+const char *ot_pool_network(const char *path);
+extern int (*ot_pool_statfs)(const char *path, struct statfs *st); /* tests replace it */
 /* Runs SQL; fmt is SQLite's own format (%Q quotes a text, NULL included). */
 int ot_sql(sqlite3 *db, struct ot_err *err, const char *fmt, ...);
 int ot_sql_fail(sqlite3 *db, struct ot_err *err, const char *doing);
@@ -231,6 +234,13 @@ int64_t ot_sql_int(sqlite3 *db, const char *query, int64_t otherwise);
 
 /* Text of a column, "" for NULL; valid as sqlite3_column_text() is. */
 const char *ot_sql_text(sqlite3_stmt *s, int column);
+
+/* heal.c: what persons did to the schema: views and indexes are remade, a table or a column that
+ * is missing is refused by name, triggers are told of (they do not fire here) */
+int ot_pool_heal(sqlite3 *db, const char *path, const char *schema, struct ot_err *err);
+
+/* backup.c: path.bak-YYYYMMDD, at most one a day, the newest `keep`; failure is a warning */
+void ot_pool_backup(sqlite3 *db, const char *path, int keep);
 
 /* pool.c */
 void ot_pool_sink_init(struct ot_pool *p);

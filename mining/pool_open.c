@@ -99,10 +99,22 @@ static int put_dataset(struct ot_pool *p, const struct ot_pool_conf *c, struct o
     return 0;
 }
 
+static int name_locker(const struct ot_pool *p, struct ot_err *err)
+{
+    char who[256];
+
+    if (err->code != OT_EBUSY)
+        return err->code;
+    *err = (struct ot_err)OT_ERR_INIT;
+    return ot_fail(err, OT_EBUSY, "pool '%s': is locked by %s, in a write transaction", p->path,
+                   ot_lock_blame(p, OT_LOCK_WRITE, who, sizeof who));
+}
+
 static int open_run(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_err *err)
 {
-    if (ot_sql(p->db, err, "BEGIN IMMEDIATE") < 0 || put_run(p, c, err) < 0 ||
-        put_dataset(p, c, err) < 0 || ot_sql(p->db, err, "COMMIT") < 0)
+    if (ot_sql(p->db, err, "BEGIN IMMEDIATE") < 0)
+        return name_locker(p, err);
+    if (put_run(p, c, err) < 0 || put_dataset(p, c, err) < 0 || ot_sql(p->db, err, "COMMIT") < 0)
         return err->code;
     /* never one that was used before; a number near the end of the range is a person's joke */
     p->next_inst = 1 + ot_sql_int(p->db,
@@ -136,13 +148,55 @@ static int check_header(const char *path, struct ot_err *err)
     return 0;
 }
 
+static int check_place(const struct ot_pool_conf *c, struct ot_err *err)
+{
+    const char *network = ot_pool_network(c->path);
+
+    if (!network)
+        return 0;
+    if (!c->unsafe_fs)
+        return ot_fail(err, OT_ECONFIG,
+                       "mining: pool '%s': must be on a local disk, got a %s file system", c->path,
+                       network);
+    ot_log(OT_LOG_WARN, "pool",
+           "'%s' is on a %s file system: it is held exclusively, nobody can read it while training "
+           "runs, and its locks are only as good as the server's",
+           c->path, network);
+    return 0;
+}
+
+/* Two writers at once can damage a file with all but the newest SQLite. */
+static void tell_version(const struct ot_pool *p)
+{
+    if (sqlite3_libversion_number() < OT_WAL_FIXED)
+        ot_log(
+            OT_LOG_INFO, "pool",
+            "SQLite %s has the WAL-reset bug (3.7.0 to 3.51.2): '%s' has one writing connection, "
+            "verdicts go into '%s'",
+            sqlite3_libversion(), p->path, p->verdicts.path);
+    else
+        ot_log(OT_LOG_INFO, "pool", "SQLite %s; verdicts go into '%s'", sqlite3_libversion(),
+               p->verdicts.path);
+}
+
+const char *ot_pool_sqlite(void)
+{
+    static char text[100];
+
+    (void)snprintf(text, sizeof text, "%s%s", sqlite3_libversion(),
+                   sqlite3_libversion_number() < OT_WAL_FIXED
+                       ? " (WAL-reset bug, 3.7.0 to 3.51.2: so one connection writes)"
+                       : "");
+    return text;
+}
+
 static int open_file(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_err *err)
 {
     char lock[1024];
 
     if ((size_t)snprintf(lock, sizeof lock, "%s.lock", c->path) >= sizeof lock)
         return ot_fail(err, OT_ECREATE, "path too long: '%s'", c->path);
-    if (ot_pool_refuse_network(c->path, err) < 0)
+    if (check_place(c, err) < 0)
         return err->code;
     p->lock_fd = ot_lock_file(lock, err);
     if (p->lock_fd < 0)
@@ -154,9 +208,14 @@ static int open_file(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_
                         NULL) != SQLITE_OK)
         return ot_fail(err, OT_ECREATE, "pool '%s': cannot be opened: %s", c->path,
                        p->db ? sqlite3_errmsg(p->db) : "no memory");
-    (void)sqlite3_busy_timeout(p->db, 5000);
+    (void)sqlite3_busy_timeout(p->db, 2000);
     /* a file that is refused stays as it is: its log is not copied into it when we let go */
     (void)sqlite3_db_config(p->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    /* a person's trigger fires in that person's shell, and cannot stop the writer */
+    (void)sqlite3_db_config(p->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    /* before the log is touched: then there is no shared memory, which a network does not share */
+    if (ot_pool_network(c->path) && ot_sql(p->db, err, "PRAGMA locking_mode=EXCLUSIVE") < 0)
+        return err->code;
     if (ot_pool_prepare(p->db, c, err) < 0)
         return err->code;
     (void)sqlite3_db_config(p->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
@@ -248,6 +307,7 @@ struct ot_pool *ot_pool_open(const struct ot_pool_conf *conf, struct ot_err *err
         let_go(p);
         return NULL;
     }
+    tell_version(p);
     return p;
 }
 
@@ -280,6 +340,8 @@ int ot_pool_close(struct ot_pool *p, const char *status, int exit_code, int64_t 
     ot_writer_release(p);
     if (rc == 0)
         (void)sqlite3_wal_checkpoint_v2(p->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (rc == 0 && strcmp(status, "ok") == 0)
+        ot_pool_backup(p->db, p->path, p->backups);
     let_go(p);
     return rc;
 }

@@ -213,8 +213,8 @@ static void warn(struct ot_pool *p, struct ot_holder *h, double bytes)
     h->warned = ot_now_s();
     ot_log(OT_LOG_WARN, "pool",
            "%s has held a read of '%s' at least since %s; its log has grown to %.0f MB and "
-           "cannot be emptied; writing every %.0f s meanwhile",
-           who, p->path, h->since_utc, bytes / 1048576.0, p->guard.interval);
+           "cannot be emptied; until it lets go, changes are written less often",
+           who, p->path, h->since_utc, bytes / 1048576.0);
 }
 
 /* Names those who have read for long enough; true when there is one. */

@@ -2,12 +2,15 @@
 #include "tests/poolkit.h"
 
 #include <math.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fs.h"
+#include "base/mem.h"
 #include "tests/check.h"
 
 static const char *const names[] = { "background", "cat", "dog" };
@@ -143,4 +146,68 @@ bool pk_shell(const char *file, const char *script)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fail_msg("sqlite3 %s \"%s\": status %d", file, script, status);
     return true;
+}
+
+static bool has_row(sqlite3 *db)
+{
+    sqlite3_stmt *s = NULL;
+    bool has = sqlite3_prepare_v2(db, "SELECT 1 FROM inst", -1, &s, NULL) == SQLITE_OK &&
+               sqlite3_step(s) == SQLITE_ROW;
+
+    (void)sqlite3_finalize(s);
+    return has;
+}
+
+pid_t pk_holder(const char *file, const char *script, int *ready)
+{
+    int pipefd[2];
+    pid_t child;
+
+    assert_int_equal(pipe(pipefd), 0);
+    child = fork();
+    assert_true(child >= 0);
+    *ready = pipefd[0];
+    if (child > 0) {
+        (void)close(pipefd[1]);
+        return child;
+    }
+    for (;;) {
+        sqlite3 *db = NULL;
+
+        pk_nap_ms(10);
+        if (access(file, F_OK) == 0 && sqlite3_open(file, &db) == SQLITE_OK && has_row(db) &&
+            sqlite3_exec(db, script, NULL, NULL, NULL) == SQLITE_OK)
+            break;
+        (void)sqlite3_close(db);
+    }
+    (void)!write(pipefd[1], "x", 1);
+    for (;;)
+        (void)pause();
+}
+
+void pk_await_ready(int ready)
+{
+    char c;
+
+    assert_int_equal(read(ready, &c, 1), 1);
+    (void)close(ready);
+}
+
+void pk_kill(pid_t child)
+{
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+}
+
+int pk_count_in(const char *file, const char *part)
+{
+    struct ot_err err = OT_ERR_INIT;
+    size_t n;
+    char *text = ot_read_file(file, 1 << 26, &n, &err);
+    int count = 0;
+
+    for (const char *at = text; at && (at = strstr(at, part)) != NULL; at += strlen(part))
+        count++;
+    ot_free(text);
+    return count;
 }

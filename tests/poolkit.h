@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "mining/pool.h"
 
@@ -25,5 +26,11 @@ void pk_await(const char *file, const char *query, double v);
 void pk_nap_ms(long ms);
 /* The sqlite3 shell as a process of its own; false where it is not installed. */
 bool pk_shell(const char *file, const char *script);
+/* A process that runs the script as soon as it succeeds and then holds its connection; forked
+ * before the pool is opened.  *ready is readable from then on. */
+pid_t pk_holder(const char *file, const char *script, int *ready);
+void pk_await_ready(int ready);
+void pk_kill(pid_t child);
+int pk_count_in(const char *file, const char *part); /* how often the file contains it */
 
 #endif

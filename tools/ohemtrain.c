@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "layers/layer.h"
+#include "mining/pool.h"
 #include "tools/train_args.h"
 
 #define VERSION "0.1.0"
@@ -55,6 +56,7 @@ static int print_version(void)
     struct ot_dev *dev = ot_dev_open("cpu", 0, &err);
 
     ot_out("ohemtrain " VERSION "\n");
+    ot_out("SQLite %s\n", ot_pool_sqlite());
     if (dev)
         ot_out("cpu: %s\n", dev->what);
     ot_dev_close(dev);
