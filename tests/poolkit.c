@@ -106,7 +106,8 @@ void pk_change(const char *file, const char *query)
     sqlite3 *db = NULL;
 
     assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, query, NULL, NULL, NULL), SQLITE_OK);
+    if (sqlite3_exec(db, query, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", query, sqlite3_errmsg(db));
     (void)sqlite3_close(db);
 }
 

@@ -223,7 +223,7 @@ static void a_killed_writer_leaves_a_sound_file(void **st)
     struct ot_pool_conf c = pk_conf(fresh_path("killed"));
 
     (void)st;
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 20; round++) {
         pid_t child = fork();
         sqlite3 *db = NULL;
         sqlite3_stmt *s = NULL;
@@ -231,7 +231,7 @@ static void a_killed_writer_leaves_a_sound_file(void **st)
         assert_true(child >= 0);
         if (child == 0)
             write_for_ever(&c);
-        pk_nap_ms(15 + 37 * round);
+        pk_nap_ms(10 + 7 * round);
         (void)kill(child, SIGKILL);
         (void)waitpid(child, NULL, 0);
         if (!ot_exists(path))
