@@ -27,6 +27,10 @@ static const struct command {
       "sample; training obeys" },
     { "unmark", ot_pcmd_unmark,
       "POOL.db KEY|INST_ID [--kind K] [--slot N] [--verdicts FILE]\n        takes it back" },
+    { "export", ot_pcmd_export,
+      "POOL.db OUT --labels jsonl|voc|coco [--what verdicts|suspects] [--db LMDB] [--force]\n"
+      "        POOL.db OUT --rows csv|jsonl [--force]\n        what is said of labels, or the "
+      "rows; OUT -: stdout" },
     { "diff", ot_pcmd_diff,
       "A.db B.db | POOL.db --runs A B [--fail-on-regression [N]] [--margin LOSS]\n"
       "        what one night changed against another" },

@@ -43,6 +43,8 @@ int ot_pcmd_prune(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_merge(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_mark(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_unmark(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_export(int argc, char **argv, struct ot_err *err);
+int ot_pcmd_import(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_explain(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_summary(int argc, char **argv, struct ot_err *err);
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err);
