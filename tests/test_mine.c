@@ -20,6 +20,7 @@
 enum { IMAGES = 96, CLASSES = 10 };
 
 static char digits[300], fixed[300], scenes[300];
+static const char *resume; /* of the next train() */
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
@@ -58,8 +59,11 @@ static int train(const char *dir, const char *source, bool no_mining, const char
                  int nmore, struct ot_err *err)
 {
     struct ot_config *c = config(dir, source, no_mining, more, nmore);
-    struct ot_train_opts opts = { 0 };
-    int rc = ot_train(c, &opts, err);
+    struct ot_train_opts opts = { .resume = resume };
+    int rc;
+
+    *err = (struct ot_err)OT_ERR_INIT;
+    rc = ot_train(c, &opts, err);
 
     ot_config_free(c);
     return rc;
@@ -154,16 +158,30 @@ static void an_overlay_trains_as_corrected_data_do(void **state)
     struct ot_err err = OT_ERR_INIT;
     struct ot_str overlay = { 0 };
     char set[400];
-    const char *more[] = { set };
+    const char *more[] = { "mining.thermometer=0", set, "snapshot=17", "max_time_s=0.0000001" };
+    const char *plain[] = { set };
 
     (void)state;
     fix_labels(digits, fixed, &overlay);
     (void)snprintf(set, sizeof set, "label_overlay=\"%s\"", ot_tiny_file("o.jsonl", overlay.buf));
     assert_ok(train("wrong", digits, true, NULL, 0, &err), &err);
     assert_ok(train("right", fixed, true, NULL, 0, &err), &err);
-    assert_ok(train("overlaid", digits, true, more, 1, &err), &err);
+    assert_ok(train("overlaid", digits, true, plain, 1, &err), &err);
     assert_true(same_weights("right", "overlaid"));
     assert_false(same_weights("right", "wrong"));
+    /* mined, from the first iteration on */
+    assert_ok(train("mined", fixed, false, more, 1, &err), &err);
+    assert_ok(train("corrected", digits, false, more, 2, &err), &err);
+    assert_true(same_weights("mined", "corrected"));
+    assert_false(same_weights("mined", "right"));
+    /* and resumed */
+    assert_int_equal(train("resumed", digits, false, more, 4, &err), OT_ESTOPPED);
+    resume = "auto";
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(train("resumed", digits, false, more, 4, &err), OT_ESTOPPED);
+    assert_ok(train("resumed", digits, false, more, 3, &err), &err);
+    resume = NULL;
+    assert_true(same_weights("mined", "resumed"));
     ot_str_release(&overlay);
 }
 
@@ -604,7 +622,7 @@ static bool weighted(const char *tops, const char *between, const char *weights)
                    "net: '%s' base_lr: 0.01 lr_policy: 'fixed' max_iter: 3 mining { }",
                    ot_tiny_file("w.prototxt", net));
     ot_run_open(&r, ot_tiny_file("w.conf", conf), NULL, 0, true, (struct ot_net_conf){ 0 });
-    w = r.mine->weighted;
+    w = r.mine->weighted && !r.mine->other_loss;
     assert_int_equal(w, r.mine->conf.thermometer > 0);
     ot_run_close(&r);
     return w;
@@ -618,6 +636,17 @@ static void weights_are_followed_from_the_data_to_the_loss(void **state)
                          "layer { name: 'p' type: 'Power' bottom: 'weight' top: 'twice'"
                          "  power_param { scale: 2 } }",
                          "bottom: 'twice'"));
+    assert_true(
+        weighted("top: 'weight'",
+                 "layer { name: 'f' type: 'Flatten' bottom: 'data' top: 'f' }"
+                 "layer { name: 'o' type: 'EuclideanLoss' bottom: 'f' bottom: 'f' top: 'o' }",
+                 "bottom: 'weight'"));
+    assert_false(weighted(
+        "top: 'weight'",
+        "layer { name: 'aux' type: 'InnerProduct' bottom: 'data' top: 'aux'"
+        "  inner_product_param { num_output: 10 } }"
+        "layer { name: 'o' type: 'SoftmaxWithLoss' bottom: 'aux' bottom: 'label' top: 'o' }",
+        "bottom: 'weight'"));
     assert_false(weighted("", "", "")); /* as in Caffe */
     assert_false(weighted("top: 'weight'",
                           "layer { name: 'ones' type: 'DummyData' top: 'ones' dummy_data_param {"

@@ -28,6 +28,7 @@ struct ot_mine_facts { /* what the mining block does not say */
     int n_classes;
     uint32_t n_samples;
     bool unweighted; /* the loss does not weigh its instances as the data layer says */
+    bool shared;     /* another loss learns from the labels */
 };
 
 /* The miner's configuration by a mining block, its ranges checked; doc: where it was read from. */

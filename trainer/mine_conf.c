@@ -77,6 +77,29 @@ static bool is_weighted(const struct ot_mine *m, const struct ot_net *net)
     return false;
 }
 
+/* A loss besides the mined one that learns from the data layer's labels, whatever they weigh. */
+static const struct ot_node *other_loss(const struct ot_mine *m, const struct ot_net *net)
+{
+    const struct ot_net_blob *from[256];
+    int n = 0;
+
+    for (int i = 0; i < net->nnode && !m->rois; i++) {
+        const struct ot_node *k = &net->node[i];
+        bool reached = false;
+
+        for (int b = 0; b < k->l.nin; b++)
+            for (int f = 0; f < n; f++)
+                reached |= from[f] == k->in[b];
+        if (reached && k != m->loss && (k->l.ops->flags & OT_LAYER_LOSS) &&
+            k->l.loss_weight[0] != 0.0f)
+            return k;
+        for (int t = 0; t < k->l.nout && n < 256; t++)
+            if (reached || ((k->l.ops->flags & OT_LAYER_DATA) && t == 1))
+                from[n++] = k->out[t];
+    }
+    return NULL;
+}
+
 static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
 {
     struct ot_node *loss = find_loss(m, net, err), *target = NULL;
@@ -105,6 +128,7 @@ static int find_blobs(struct ot_mine *m, struct ot_net *net, struct ot_err *err)
     }
     net->env.mining_min_fg = m->param->min_fg;
     m->weighted = is_weighted(m, net);
+    m->other_loss = other_loss(m, net);
     return 0;
 }
 
@@ -171,7 +195,7 @@ static void switch_off(struct ot_miner_conf *c, const struct ot_mine_facts *f)
         c->control = c->thermometer = 0;
         c->scope_all = c->auto_share = false;
     }
-    if (f->unweighted || c->n_classes - c->first_class < 2)
+    if (f->unweighted || f->shared || c->n_classes - c->first_class < 2)
         c->thermometer = 0;
 }
 
@@ -250,7 +274,8 @@ int ot_mine_conf(struct ot_mine *m, struct ot_err *err)
                                 .seed = m->config->seed,
                                 .n_classes = ot_dim(&m->prob->data.shape, 1),
                                 .n_samples = (uint32_t)ot_loader_count(ot_feeds_loader(m->feeds)),
-                                .unweighted = !m->weighted };
+                                .unweighted = !m->weighted,
+                                .shared = m->other_loss != NULL };
     return ot_mine_rules(m->param, m->config->doc, &m->facts, &m->conf, err);
 }
 
@@ -260,6 +285,11 @@ void ot_mine_say_limits(const struct ot_mine *m)
         ot_log(OT_LOG_WARN, "mining",
                NO_WEIGHTS ": no thermometer, and quarantined, ignored and mislabelled examples are "
                           "trained on like all others (docs/mining.md, Weights)");
+    else if (m->other_loss)
+        ot_log(OT_LOG_WARN, "mining",
+               "layer '%s' learns from the labels too, whatever the mined loss weighs: no "
+               "thermometer (docs/mining.md, Weights)",
+               m->other_loss->l.name);
 }
 
 /* One loss value per image or per RoI, and one data layer whose records they are about. */

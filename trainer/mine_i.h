@@ -31,7 +31,8 @@ struct ot_mine {
     enum ot_kind kind;
     struct ot_node *loss;
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
-    bool weighted;       /* the loss weighs its instances as the data layer says */
+    bool weighted;                    /* the loss weighs its instances as the data layer says */
+    const struct ot_node *other_loss; /* that learns from the labels too, or NULL */
     bool as_given;       /* this pass is fed what the data set says: given labels, weights 1 */
     const char *overlay; /* path of label_overlay, or NULL */
 
