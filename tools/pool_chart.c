@@ -78,17 +78,25 @@ static void put_axes(struct ot_str *s, const struct scale *x, const struct scale
     ot_str_puts(s, "</text>\n");
 }
 
+/* A line breaks where more than a twelfth of the points are missing; what is left alone is a dot.
+ */
 static void put_line(struct ot_str *s, const struct ot_chart *c, int k, const struct scale *x,
                      const struct scale *y)
 {
-    char to = 'M';
+    size_t last = 0;
+    bool begun = false;
 
     ot_str_printf(s, "<path class=\"line c%d\" d=\"", k + 1);
-    for (size_t i = 0; i < c->n; i++)
-        if (isfinite(c->series[k].y[i])) {
-            ot_str_printf(s, "%c%.1f %.1f", to, place(x, c->x[i]), place(y, c->series[k].y[i]));
-            to = 'L';
-        }
+    for (size_t i = 0; i < c->n; i++) {
+        bool on = begun && i - last <= c->n / 12 + 1;
+
+        if (!isfinite(c->series[k].y[i]))
+            continue;
+        ot_str_printf(s, "%c%.1f %.1f%s", on ? 'L' : 'M', place(x, c->x[i]),
+                      place(y, c->series[k].y[i]), on ? "" : "h.1");
+        last = i;
+        begun = true;
+    }
     ot_str_puts(s, "\"/>\n");
 }
 

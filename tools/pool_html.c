@@ -65,6 +65,8 @@ void ot_html_text(struct ot_str *s, const char *text)
 /* ---- tables ------------------------------------------------------------------------------------
  */
 
+enum { ONE_LINE = 24 }; /* letters that are not broken into two */
+
 static double as_number(const struct ot_cell *c)
 {
     return c->kind == OT_CELL_NUM ? c->num : c->kind == OT_CELL_INT ? (double)c->i : (double)NAN;
@@ -103,7 +105,7 @@ static void put_cell(struct ot_str *s, const struct ot_cell *c, bool head, doubl
             ot_str_printf(s, "%lld", (long long)c->i);
         ot_str_puts(s, "</th>");
     } else if (c->kind == OT_CELL_TEXT) {
-        ot_str_puts(s, "<td>");
+        ot_str_puts(s, strlen(c->text) <= ONE_LINE ? "<td class=\"t\">" : "<td>");
         ot_html_text(s, c->text);
         ot_str_puts(s, "</td>");
     } else if (c->kind == OT_CELL_NULL) {

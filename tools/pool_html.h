@@ -27,7 +27,7 @@ enum { OT_CHART_SERIES = 3 };
 
 struct ot_chart_series {
     const char *name;
-    const double *y; /* NaN: no point here, the line goes on */
+    const double *y; /* NaN: no point here */
 };
 
 struct ot_chart {

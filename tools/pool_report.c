@@ -29,7 +29,7 @@ static const struct section runs = {
     NULL,
     "No run is on record.",
     "SELECT run_id AS run, job, replace(substr(started,1,16),'T',' ') AS started, hours, status, "
-    "iter_start, iter_end, loss_end, "
+    "iter_start||' to '||coalesce(iter_end,'..') AS iterations, loss_end, "
     "metric_name AS metric, metric_end AS value, reinj_batches, mean_gain FROM runs "
     "WHERE run_id<=?1 LIMIT 10",
 };

@@ -83,7 +83,7 @@ static void ascii(char *text)
 
     for (const char *p = text; *p; p++)
         if (((unsigned char)*p & 0xC0) != 0x80) /* not a continuation of UTF-8 */
-            *to++ = *p >= ' ' && *p <= '~' ? *p : '?';
+            *to++ = (char)(*p >= ' ' && *p <= '~' ? *p : '?');
     *to = '\0';
 }
 
@@ -150,8 +150,8 @@ static void draw_hole(struct ot_image *im, const char *why, int x, int y, int si
     char line[256];
 
     fill(im, x, y, side, side, hole);
-    for (int row = 0; (row + 1) * LINE + 4 <= side && (size_t)(row * letters) < n; row++) {
-        (void)snprintf(line, sizeof line, "%.*s", letters, why + (size_t)(row * letters));
+    for (int row = 0; (row + 1) * LINE + 4 <= side && (size_t)row * (size_t)letters < n; row++) {
+        (void)snprintf(line, sizeof line, "%.*s", letters, why + (size_t)row * (size_t)letters);
         ascii(line);
         (void)ot_image_text(im, x + 2, y + 2 + row * LINE, line, ink, hole);
     }

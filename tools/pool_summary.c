@@ -186,9 +186,8 @@ static void say_sentinel(const struct ot_pdb *d, struct ot_str *s)
     if (isnan(now))
         return;
     ot_str_printf(s, "The sentinel set's loss is %.3f, its least was %.3f", now, least);
-    if (last < first)
-        ot_str_printf(s,
-                      ": it rose, and re-injection was cut from %.0f to %.0f %% of the iterations",
+    if (last < first) /* by the sentinel or by the noise budget: the file does not tell which */
+        ot_str_printf(s, "; the limit of re-injected iterations went from %.0f to %.1f %%",
                       100 * first, 100 * last);
     ot_str_puts(s, ".\n");
 }
