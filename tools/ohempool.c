@@ -31,6 +31,10 @@ static const struct command {
       "POOL.db OUT --labels jsonl|voc|coco [--what verdicts|suspects] [--db LMDB] [--force]\n"
       "        POOL.db OUT --rows csv|jsonl [--force]\n        what is said of labels, or the "
       "rows; OUT -: stdout" },
+    { "import", ot_pcmd_import,
+      "POOL.db FILE.json|FILE.jsonl|FILE.xml|FOLDER [--db LMDB] [--deleted] [--who NAME]\n"
+      "        [--verdicts FILE] [--dry-run]\n        labels back from an annotation tool, as "
+      "verdicts" },
     { "diff", ot_pcmd_diff,
       "A.db B.db | POOL.db --runs A B [--fail-on-regression [N]] [--margin LOSS]\n"
       "        what one night changed against another" },
