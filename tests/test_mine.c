@@ -329,6 +329,74 @@ static void boxes_change_class_or_go(void **state)
     ot_run_close(&r);
 }
 
+/* A row of an earlier night, as a pool has it. */
+static void know(struct ot_run *r, uint32_t sample, enum ot_kind kind, int32_t slot, int32_t label,
+                 const float box[4])
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_row row = { .id = 1,
+                          .sample = sample,
+                          .kind = (uint8_t)kind,
+                          .state = OT_QUARANTINED,
+                          .slot = slot,
+                          .label = label,
+                          .label_given = label,
+                          .weight = 0.2f,
+                          .loss = 3,
+                          .loss_ema = 3 };
+
+    memcpy(row.box, box, sizeof row.box);
+    assert_ok(ot_miner_adopt(r->mine->miner, &row, &err), &err);
+}
+
+/* Sample 2 has three boxes. */
+static void a_detector_is_fed_weights_labels_and_booked_boxes(void **state)
+{
+    static const float far[4] = { 0.0f, 0.0f, 0.1f, 0.1f }, whole[4] = { 0, 0, 1, 1 };
+    const struct ot_verdict said[] = {
+        { .sample = 2, .kind = OT_KIND_GT_ROI, .slot = 1, .what = OT_VERDICT_IGNORE },
+        { .sample = 2, .kind = OT_KIND_GT_ROI, .slot = 2, .what = OT_VERDICT_RELABEL },
+    };
+    const uint32_t batch[2] = { 2, 2 };
+    char data[400];
+    const char *sets[] = { data, "net.layer[data].data_param.batch_size=2",
+                           "net.layer[data].detection_data_param.short_side=96", "eval.draw=0",
+                           "mining.thermometer=0" };
+    struct ot_err err = OT_ERR_INIT;
+    float gt[2 * 64 * 6], booked[2 * 64 * 5], given;
+    struct ot_run r;
+    size_t boxes, rows;
+
+    (void)state;
+    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", scenes);
+    ot_run_open(&r, "configs/frcnn.conf", sets, 5, true, (struct ot_net_conf){ .keep_all = true });
+    assert_true(r.mine->weighted);
+    know(&r, 2, OT_KIND_GT_ROI, 0, 3, whole);
+    know(&r, 2, OT_KIND_BG_ROI, 0, 0, far);
+    assert_ok(ot_miner_judge(r.mine->miner, 0, said, 2, &err), &err);
+    for (int plain = 0; plain < 2; plain++) {
+        r.mine->as_given = plain;
+        assert_ok(ot_feeds_next(r.feeds, batch, 2, 0, &err), &err);
+        assert_ok(ot_net_forward(r.net, NULL, &err), &err);
+        boxes = ot_count(&ot_net_blob(r.net, "gt_boxes")->data.shape) / 2;
+        rows = ot_count(&ot_net_blob(r.net, "booked")->data.shape) / 2;
+        read_blob(r.net, "gt_boxes", gt, sizeof gt / sizeof *gt);
+        read_blob(r.net, "booked", booked, sizeof booked / sizeof *booked);
+        given = ot_feeds_batch(r.feeds)->gt[2 * 6 + 4];
+        for (size_t i = 0; i < 2; i++) {
+            const float *g = gt + i * boxes, *b = booked + i * rows;
+
+            assert_near(g[5], plain ? 1 : 0.2f, 0);          /* quarantined */
+            assert_near(g[6 + 5], plain ? 1 : 0, 0);         /* ignored */
+            assert_near(g[2 * 6 + 4], plain ? given : 0, 0); /* no object, a person says */
+            assert_near(b[4], plain ? 0 : 0.2f, 0);          /* background that may be an object */
+            if (!plain) /* flipped or not, the box is where it was */
+                assert_near(b[2] - b[0] + 1, 0.1 * 96, 0.01);
+        }
+    }
+    ot_run_close(&r);
+}
+
 /* ---- the sentinel set ------------------------------------------------------------------------ */
 
 static void the_sentinel_set_leaves_the_training_alone(void **state)
@@ -661,6 +729,7 @@ int main(void)
         cmocka_unit_test(an_overlay_that_is_wrong_is_named_with_its_line),
         cmocka_unit_test(hints_change_what_the_net_sees_and_not_the_batch),
         cmocka_unit_test(boxes_change_class_or_go),
+        cmocka_unit_test(a_detector_is_fed_weights_labels_and_booked_boxes),
         cmocka_unit_test(the_sentinel_set_leaves_the_training_alone),
         cmocka_unit_test(the_sentinel_set_is_distinct_sorted_and_in_whole_batches),
         cmocka_unit_test(the_same_weights_score_the_same_whatever_is_drawn),

@@ -166,13 +166,12 @@ static int tell_pool(struct ot_job *j, struct ot_err *err)
 
 static int save(struct ot_job *j, struct ot_err *err)
 {
-    int64_t pass = j->solver->iter * j->param->iter_size;
     char path[1200];
 
     if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path, err) <
         0)
         return err->code;
-    if (tell_pool(j, err) < 0 || (j->mine && ot_mine_prove(j->mine, pass, err) < 0))
+    if (tell_pool(j, err) < 0 || (j->mine && ot_mine_prove(j->mine, j->solver->iter, err) < 0))
         return err->code;
     ot_snapshot_prune(j->config->prefix, j->param->snapshot_keep);
     ot_log(OT_LOG_INFO, "train", "snapshot %s", path);
