@@ -227,6 +227,27 @@ static void a_verdict_on_a_booked_row_holds_through_the_batch(void **st)
     ot_miner_free(m);
 }
 
+static void a_quarantine_ends_with_its_label(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = ot_story_conf0();
+    struct ot_miner *m;
+    struct ot_look k = ot_story_look(7, 5);
+    int64_t it;
+
+    (void)st;
+    c.batch = 1;
+    m = ot_story_born(&c, &s);
+    it = probe(m, 0, 30);
+    assert_int_equal(ot_miner_counts(m).quarantined, 1);
+    k.label = k.given = 4; /* the data set was corrected */
+    ot_story_see(m, it, false, &k, 1);
+    assert_int_equal(ot_miner_counts(m).quarantined, 0);
+    assert_string_equal(s.why, "its label was class 1 and is class 4 now");
+    assert_int_equal(s.last.n_seen, 1);
+    ot_miner_free(m);
+}
+
 /* ---- an earlier night ------------------------------------------------------------------------ */
 
 static struct ot_row old_row(uint32_t sample, enum ot_state state)
@@ -280,7 +301,24 @@ static void rows_of_an_earlier_night_rest_until_they_are_hard(void **st)
     ot_story_see1(m, 12, false, 2, 9);
     ot_story_see1(m, 12, false, 3, 9);
     assert_int_equal(ot_miner_counts(m).waiting, 3);
+    /* woken, they are of the treated as any row that is admitted */
+    assert_true(ot_stat_find(m, ot_row_key(2, OT_KIND_IMAGE, 0))->flags & OT_STAT_ADMITTED);
     ot_miner_free(m);
+}
+
+/* The miner that is restored from what m saves; m is no more. */
+static struct ot_miner *reborn(struct ot_miner *m, const struct ot_miner_conf *c,
+                               struct ot_story *s)
+{
+    struct ot_miner *r = ot_story_born(c, s);
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_str bytes = { 0 };
+
+    assert_ok(ot_miner_save(m, &bytes, &err), &err);
+    assert_ok(ot_miner_restore(r, bytes.buf, bytes.len, &err), &err);
+    ot_str_release(&bytes);
+    ot_miner_free(m);
+    return r;
 }
 
 static void an_old_quarantine_has_to_be_earned_within_two_looks(void **st)
@@ -301,6 +339,7 @@ static void an_old_quarantine_has_to_be_earned_within_two_looks(void **st)
         k[1].p_pred = it == 11 ? 0.95f : 0.5f; /* sample 2 is contradicted on its second look */
         ot_story_see(m, it, false, k, 2);
         assert_int_equal(ot_miner_counts(m).quarantined, it < 11 ? 2 : 1);
+        m = reborn(m, &c, &s);
     }
     assert_string_equal(s.why, "not contradicted in the first looks of this run; now waiting");
     assert_near(ot_miner_weight(m, 2, OT_KIND_IMAGE, 0), 0.2f, 0);
@@ -359,6 +398,7 @@ int main(void)
         cmocka_unit_test(the_order_of_verdicts_does_not_matter),
         cmocka_unit_test(a_senseless_verdict_is_refused_and_changes_nothing),
         cmocka_unit_test(a_verdict_on_a_booked_row_holds_through_the_batch),
+        cmocka_unit_test(a_quarantine_ends_with_its_label),
         cmocka_unit_test(rows_of_an_earlier_night_rest_until_they_are_hard),
         cmocka_unit_test(an_old_quarantine_has_to_be_earned_within_two_looks),
         cmocka_unit_test(excluded_rows_of_an_earlier_night_follow_the_verdicts),

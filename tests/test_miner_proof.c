@@ -202,6 +202,47 @@ static void evicted_instances_stay_in_the_effect(void **st)
     ot_miner_free(m);
 }
 
+static int64_t counted(const struct ot_miner *m)
+{
+    struct ot_mining_effect e[11];
+    int n = ot_miner_effects(m, e, 11);
+
+    return e[n - 1].n_treated + e[n - 1].n_control;
+}
+
+static void what_is_held_or_was_not_seen_since_is_left_out_of_the_effect(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = ot_story_conf0();
+    struct ot_miner *m = ot_story_born(&c, &s);
+    struct ot_verdict v = { .sample = 1, .what = OT_VERDICT_IGNORE };
+    struct ot_err err = OT_ERR_INIT;
+    uint32_t batch[2];
+    int64_t it = 1;
+
+    (void)st;
+    ot_story_see1(m, 0, false, 1, 5);
+    ot_story_see1(m, 0, false, 2, 5);
+    assert_int_equal(counted(m), 0); /* admitted, not seen since */
+    for (int k = 0; k < 4; k++)
+        ot_story_see1(m, it++, false, 1 + (uint32_t)k % 2, 5);
+    ot_story_see1(m, it, false, 3, 1); /* never admitted */
+    assert_int_equal(counted(m), 2);
+    assert_ok(ot_miner_judge(m, it, &v, 1, &err), &err);
+    assert_int_equal(counted(m), 1);
+    assert_ok(ot_miner_judge(m, it, NULL, 0, &err), &err);
+    assert_int_equal(counted(m), 2);
+    while (ot_miner_counts(m).quarantined == 0 && it < 100) { /* only when re-injected */
+        struct ot_look k = ot_story_look(2, 5);
+
+        k.p_pred = 0.95f;
+        if (ot_miner_next(m, ++it, batch))
+            ot_story_see(m, it, true, &k, 1);
+    }
+    assert_int_equal(counted(m), 1);
+    ot_miner_free(m);
+}
+
 /* ---- the thermometer ------------------------------------------------------------------------- */
 
 static void planted_labels_are_wrong_weigh_nothing_and_spare_the_background(void **st)
@@ -550,6 +591,7 @@ int main(void)
         cmocka_unit_test(the_effect_is_seen_where_there_is_one_and_only_there),
         cmocka_unit_test(the_interval_is_welchs),
         cmocka_unit_test(evicted_instances_stay_in_the_effect),
+        cmocka_unit_test(what_is_held_or_was_not_seen_since_is_left_out_of_the_effect),
         cmocka_unit_test(planted_labels_are_wrong_weigh_nothing_and_spare_the_background),
         cmocka_unit_test(a_verdict_wins_over_a_planted_label),
         cmocka_unit_test(the_thermometer_reads_noise_recall_and_precision),
