@@ -87,23 +87,39 @@ static int64_t sample_of(void *ctx, const char *key)
     return ot_loader_find(ctx, key);
 }
 
-int ot_correct_read(struct ot_correct *c, struct ot_err *err)
+static int read_overlay(struct ot_config *config, const struct ot_feeds *feeds,
+                        struct ot_verdict **v, size_t *n, struct ot_err *err)
 {
-    const Caffe__SolverParameter *s = c->config->solver;
-    struct ot_loc place = ot_doc_loc(c->config->doc, s, "label_overlay");
-    const char *path = ot_config_path(c->config, s->label_overlay, c->config->path, err);
+    const Caffe__SolverParameter *s = config->solver;
+    struct ot_loc place = ot_doc_loc(config->doc, s, "label_overlay");
+    const char *path = ot_config_path(config, s->label_overlay, config->path, err);
 
     if (!path)
         return ot_err_at(err, place);
-    if (ot_feeds_count(c->feeds) != 1)
+    if (ot_feeds_count(feeds) != 1)
         return ot_fail_at(err, place, OT_ECONFIG,
                           "label_overlay needs exactly one data layer that reads records, got %d",
-                          ot_feeds_count(c->feeds));
-    if (ot_overlay_read(path, sample_of, ot_feeds_loader(c->feeds), (int)s->n_class_name,
-                        (const char *const *)s->class_name, &c->v, &c->n, err) < 0)
+                          ot_feeds_count(feeds));
+    if (ot_overlay_read(path, sample_of, ot_feeds_loader(feeds), (int)s->n_class_name,
+                        (const char *const *)s->class_name, v, n, err) < 0)
         return ot_err_at(err, place);
-    ot_log(OT_LOG_INFO, "train", "%s: corrections of %zu labels", path, c->n);
+    ot_log(OT_LOG_INFO, "train", "%s: corrections of %zu labels", path, *n);
     return 0;
+}
+
+int ot_correct_read(struct ot_correct *c, struct ot_err *err)
+{
+    return read_overlay(c->config, c->feeds, &c->v, &c->n, err);
+}
+
+int ot_correct_check(struct ot_config *config, const struct ot_feeds *feeds, struct ot_err *err)
+{
+    struct ot_verdict *v = NULL;
+    size_t n;
+    int rc = config->solver->label_overlay ? read_overlay(config, feeds, &v, &n, err) : 0;
+
+    ot_free(v);
+    return rc;
 }
 
 void ot_correct_free(struct ot_correct *c)

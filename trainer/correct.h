@@ -21,6 +21,8 @@ struct ot_correct *ot_correct_new(struct ot_config *config, struct ot_feeds *fee
                                   struct ot_err *err);
 /* Reads the file; the feeds are open by now. */
 int ot_correct_read(struct ot_correct *c, struct ot_err *err);
+/* Whether it can be read, for a run that leaves it to the miner. */
+int ot_correct_check(struct ot_config *config, const struct ot_feeds *feeds, struct ot_err *err);
 void ot_correct_free(struct ot_correct *c);
 
 #endif

@@ -290,6 +290,8 @@ int ot_check(struct ot_config *config, const struct ot_train_opts *opts, struct 
 
     if (rc == 0)
         rc = ot_snapshot_check(j.solver, err);
+    if (rc == 0 && j.mine)
+        rc = ot_correct_check(config, j.feeds, err);
     if (rc == 0)
         print_table(j.net);
     for (int i = 0; rc == 0 && i < config->ntest; i++) {
