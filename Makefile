@@ -9,6 +9,7 @@
 #   make golden       every case of GOLDEN=DIR (default ../shared/golden) against what Caffe computed
 #   make lint         include graph, formatting, clang-tidy, cppcheck, headers
 #   make bench        speed and memory beside PyTorch, as JSON
+#   make bench-mining what mining costs, also with its file in trouble, MINING_ARGS=--help
 #   make bench-noise  mining against plain training under label noise, NOISE_ARGS=--help
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
 #   make deps         install the Debian packages that are missing
@@ -301,9 +302,16 @@ bccd: $(PROGS) | $(DC)
 	$(B)/ohemtrain configs/bccd.conf $(BCCD_ARGS)
 
 # ---- benchmarks ----------------------------------------------------------------------------------
-.PHONY: bench bench-noise
+.PHONY: bench bench-noise bench-mining
 bench: $(PROGS) $(BENCHES)
 	$(Q)bench/run --build $(B) --python $(PYTHON)
+
+bench-mining: $(PROGS) $(B)/bench/bench_mining $(B)/bench/slow_fsync.so
+	$(Q)bench/mining --build $(B) $(MINING_ARGS)
+
+$(B)/bench/slow_fsync.so: bench/slow_fsync.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fPIC -shared -o $@ $<
 
 bench-noise: $(PROGS)
 	$(Q)OMP_NUM_THREADS=1 $(PYTHON) bench/noise --build $(B) $(NOISE_ARGS)
