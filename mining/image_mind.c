@@ -73,11 +73,11 @@ static void put_stats(struct ot_io *io, const struct ot_miner *m)
     n = m->conf.n_classes;
     OT_PASS(io, n);
     for (int c = 0; c < n; c++) {
-        uint32_t looks = m->class[c].looks, contra = m->class[c].contra;
-
-        OT_PASS(io, looks);
-        OT_PASS(io, contra);
+        OT_PASS(io, m->class[c].looks);
+        OT_PASS(io, m->class[c].margin);
     }
+    OT_PASS(io, s.looks);
+    OT_PASS(io, s.sure);
 }
 
 static int take_stat(struct ot_io *io, struct ot_miner *m, bool image, struct ot_err *err)
@@ -114,18 +114,23 @@ static int take_stats(struct ot_io *io, struct ot_miner *m, struct ot_err *err)
             if (take_stat(io, m, image, err) < 0)
                 return err->code;
     }
-    n = ot_io_take_n(io, 2 * sizeof(uint32_t));
+    n = ot_io_take_n(io, sizeof(uint32_t) + sizeof(float));
     for (int32_t c = 0; c < n; c++) {
-        uint32_t looks = 0, contra = 0;
+        uint32_t looks = 0;
+        float margin = 0;
 
         OT_PASS(io, looks);
-        OT_PASS(io, contra);
+        OT_PASS(io, margin);
+        if (!isfinite(margin))
+            return ot_io_bad(err, "mean margin is not finite, class", c);
         if (c >= m->conf.n_classes)
             continue;
         m->class[c].looks = looks;
-        m->class[c].contra = contra;
+        m->class[c].margin = margin;
     }
-    return 0;
+    OT_PASS(io, m->stats.looks);
+    OT_PASS(io, m->stats.sure);
+    return isfinite(m->stats.sure) ? 0 : ot_io_bad(err, "mean certainty is not finite, looks", n);
 }
 
 /* ---- the sentinel and the draw --------------------------------------------------------------- */

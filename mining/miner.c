@@ -262,8 +262,9 @@ static int hold_suspect(struct ot_miner *m, const struct ot_pass *p, const struc
     m->quarantined_total++;
     ot_tell_row(m, p->iter, i);
     ot_tell(m, p->iter, i, OT_EV_QUARANTINE,
-            "contradicted in %u of %u looks, mean margin %.2f < -%.4g; now class %d with p %.2f",
-            contra, seen, margin, (double)m->conf.scope_margin, k->pred, (double)k->p_pred);
+            "contradicted in %u of %u looks, mean margin %.2f < -%.2f; now class %d with p %.2f",
+            contra, seen, margin, (double)(m->conf.scope_margin * m->stats.sure), k->pred,
+            (double)k->p_pred);
     return 0;
 }
 
@@ -306,13 +307,16 @@ static int look_at_instance(struct ot_miner *m, const struct ot_pass *p, const s
 
     if (!s || (i >= 0 && look_at_row(m, i, p, k, err) < 0))
         return err->code;
+    if (i >= 0 && m->e[i].book < 0 && m->e[i].r.state == OT_WAITING && ot_stat_doubtful(m, s))
+        ot_row_rest(m, i, p->iter);
     if (i >= 0 && ot_bound_passes(&p->bound, k->loss))
         s->flags |= OT_STAT_ADMITTED; /* also a row of an earlier night that it wakes */
     *known = i >= 0 || ot_is_excluded(j);
     if (ot_is_excluded(j) || ot_is_hard(j) || !m->conf.scope_all || p->reinjected ||
-        !p->after_warmup || k->pred == k->label || !(k->p_pred > m->conf.probe_conf) ||
-        !ot_stat_suspect(m, s))
+        !p->after_warmup || k->pred == k->label || !ot_stat_suspect(m, s)) {
+        *known = *known || ot_stat_doubtful(m, s); /* not admitted */
         return 0;
+    }
     *known = true;
     return hold_suspect(m, p, k, s, err);
 }

@@ -64,6 +64,8 @@ struct ot_stats {
     size_t object_cap, key_cap, n_object, n_index;
     int64_t used; /* instances with a label */
     int classes;  /* with instances */
+    float sure;   /* mean probability of the prediction over the latest looks */
+    uint32_t looks;
 };
 
 struct ot_class { /* rows of one label, those that may be evicted as a heap, least first */
@@ -72,7 +74,8 @@ struct ot_class { /* rows of one label, those that may be evicted as a heap, lea
     int n, rows;
     int held;          /* of them quarantined or excluded: kept, and outside the class's share */
     int64_t instances; /* images and objects of this label that ever passed */
-    uint32_t looks, contra; /* of them lately, and confidently contradicted */
+    float margin;      /* mean over the latest looks */
+    uint32_t looks;
 };
 
 struct ot_sample {
@@ -248,6 +251,8 @@ void ot_stats_each(const struct ot_miner *m,
                                  void *ctx),
                    void *ctx);
 bool ot_stat_suspect(const struct ot_miner *m, const struct ot_stat *s);
+bool ot_stat_doubtful(const struct ot_miner *m, const struct ot_stat *s);
+bool ot_stat_below(const struct ot_miner *m, const struct ot_stat *s, float part);
 void ot_stats_release(struct ot_stats *s);
 
 /* share.c */
@@ -285,6 +290,7 @@ bool ot_is_stale(const struct ot_miner *m, const struct ot_look *k); /* of an ea
 void ot_row_conform(const struct ot_miner *m, struct ot_row *r);
 
 /* reinject.c */
+void ot_row_rest(struct ot_miner *m, int32_t i, int64_t iter); /* from waiting to cooling */
 void ot_remeasure(struct ot_miner *m, int64_t iter);
 void ot_unbook(struct ot_miner *m);
 

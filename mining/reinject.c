@@ -16,11 +16,26 @@
 /* Re-injections that were allowed but found too few waiting are made up for up to this many. */
 #define MOST_CREDIT 16.0
 
+void ot_row_rest(struct ot_miner *m, int32_t i, int64_t iter)
+{
+    if (m->conf.cooldown < 1)
+        return;
+    m->e[i].r.cool_until = iter + m->conf.cooldown;
+    ot_rows_set_state(m, i, OT_COOLING);
+}
+
+/* What is half way to quarantine rests on: the wrong labels among it would be memorised. */
 static void wake(struct ot_miner *m, int64_t iter)
 {
     while (m->cooling.head >= 0 && m->e[m->cooling.head].r.cool_until <= iter) {
         int32_t i = m->cooling.head;
+        const struct ot_row *r = &m->e[i].r;
+        const struct ot_stat *s = ot_stat_find(m, ot_row_key(r->sample, r->kind, r->slot));
 
+        if (m->conf.cooldown > 0 && s && ot_stat_doubtful(m, s)) {
+            ot_row_rest(m, i, iter);
+            continue;
+        }
         ot_rows_set_state(m, i, OT_WAITING);
         ot_tell_row(m, iter, i);
     }
@@ -216,10 +231,14 @@ static void cool(struct ot_miner *m, int32_t i, int64_t iter)
         ot_rows_set_state(m, i, OT_COOLING);
 }
 
+/* With scope ALL, what has a history needs one that agrees: one look is wrong too often. */
 static bool is_wrong(const struct ot_miner *m, const struct ot_row *r)
 {
+    uint64_t key = ot_row_key(r->sample, r->kind, r->slot);
+    const struct ot_stat *s = m->conf.scope_all ? ot_stat_find(m, key) : NULL;
+
     return !m->conf.naive && r->n_reinj >= m->conf.probe_after && ot_contradicted(m, r) &&
-           !ot_is_hard(ot_judged_find(m, ot_row_key(r->sample, r->kind, r->slot)));
+           !ot_is_hard(ot_judged_find(m, key)) && (!s || ot_stat_below(m, s, 1));
 }
 
 static void decide(struct ot_miner *m, int32_t i, int64_t iter)

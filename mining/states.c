@@ -145,8 +145,17 @@ static void forgot(struct ot_miner *m, int32_t i, int64_t iter, const char *boun
 
 void ot_row_released(struct ot_miner *m, int32_t i, int64_t iter, const char *why)
 {
-    bool low = m->e[i].r.loss < m->conf.retire;
+    const struct ot_row *r = &m->e[i].r;
+    struct ot_stat *s = ot_stat_find(m, ot_row_key(r->sample, r->kind, r->slot));
+    bool low = r->loss < m->conf.retire;
 
+    if (s) { /* the past counts half, or it would take the instance back at the next look */
+        uint32_t looks = (uint32_t)m->conf.scope_looks;
+
+        s->n_seen = s->n_seen < looks ? s->n_seen : looks;
+        s->n_contra = s->n_contra < s->n_seen ? s->n_contra : s->n_seen;
+        s->margin *= 0.5f;
+    }
     if (low)
         ot_rows_set_state(m, i, OT_LEARNED);
     else

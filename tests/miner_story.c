@@ -130,6 +130,23 @@ void ot_story_see(struct ot_miner *m, int64_t iter, bool again, const struct ot_
     assert_ok(ot_miner_observe(m, iter, again, k, n, &err), &err);
 }
 
+void ot_story_see_known(struct ot_miner *m, int64_t iter, const struct ot_look *k)
+{
+    struct ot_look all[21];
+    size_t n = 0;
+
+    if (k)
+        all[n++] = *k;
+    for (uint32_t i = 0; i < 20; i++) {
+        struct ot_look r = ot_story_look(3000 + i, 0.1f);
+
+        r.label = r.given = r.pred = k ? k->label : 1;
+        r.p_label = r.p_pred = 0.95f;
+        all[n++] = r;
+    }
+    ot_story_see(m, iter, false, all, n);
+}
+
 void ot_story_see1(struct ot_miner *m, int64_t iter, bool again, uint32_t sample, float loss)
 {
     struct ot_look k = ot_story_look(sample, loss);

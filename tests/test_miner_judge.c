@@ -68,8 +68,10 @@ static int64_t probe(struct ot_miner *m, int64_t from, int n)
     for (int i = 0; i < 10; i++) {
         k[i] = ot_story_look((uint32_t)(7 + i), i ? 0.1f : 5);
         k[i].p_pred = 0.95f;
-        if (i)
+        if (i) {
             k[i].pred = 1;
+            k[i].p_label = k[i].p_pred;
+        }
     }
     for (; it < from + n; it++) {
         uint32_t batch[1];

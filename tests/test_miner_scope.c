@@ -55,7 +55,7 @@ static void contradicted_in_most_looks_is_quarantined_without_a_row(void **st)
     pass_once(m, 3, k, 10);
     assert_int_equal(ot_miner_counts(m).quarantined, 1);
     assert_int_equal(s.n[OT_EV_QUARANTINE], 1);
-    assert_string_equal(s.why, "contradicted in 4 of 4 looks, mean margin -0.93 < -0.2; "
+    assert_string_equal(s.why, "contradicted in 4 of 4 looks, mean margin -0.93 < -0.18; "
                                "now class 2 with p 0.95");
     assert_near(ot_miner_weight(m, 0, OT_KIND_IMAGE, 0), 0.2f, 0);
     assert_near(ot_miner_weight(m, 1, OT_KIND_IMAGE, 0), 1, 0);
@@ -70,21 +70,86 @@ static void contradicted_in_most_looks_is_quarantined_without_a_row(void **st)
     ot_miner_free(m);
 }
 
-static void one_look_in_three_that_agrees_keeps_it_out(void **st)
+static void a_mean_margin_above_the_bound_keeps_it_out(void **st)
 {
     struct ot_story s = { 0 };
     struct ot_miner_conf c = scope_conf();
-    struct ot_miner *m = ot_story_born(&c, &s);
+    struct ot_miner *m;
 
     (void)st;
+    c.scope_margin = 0.75f;
+    m = ot_story_born(&c, &s);
     for (int64_t it = 0; it < 30; it++) {
         struct ot_look k = wrong(0);
 
         if (it % 3 == 0)
-            k.p_pred = 0.5f; /* not sure */
+            k.p_pred = 0.3f; /* not sure: a mean of -0.71, and the bound is -0.68 */
+        if (it % 3 == 1)
+            k.p_pred = 0.6f; /* -0.60 */
         pass_once(m, it, k, 10);
     }
     assert_int_equal(ot_miner_counts(m).quarantined, 0);
+    ot_miner_free(m);
+}
+
+/* The same look, of a net that is sure of everything else and of one that is sure of nothing. */
+static void bounds_follow_how_sure_the_net_is(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = scope_conf();
+
+    (void)st;
+    c.scope_margin = 0.6f;
+    for (int sure = 0; sure < 2; sure++) {
+        struct ot_miner *m = ot_story_born(&c, &s);
+
+        for (int64_t it = 0; it < 20; it++) {
+            struct ot_look k[40];
+
+            for (int i = 0; i < 40; i++) {
+                k[i] = ot_story_look((uint32_t)i, i ? 0.1f : 2);
+                k[i].p_pred = sure ? 0.95f : 0.6f;
+                k[i].p_label = i ? k[i].p_pred : 0.08f;
+                k[i].pred = i ? k[i].label : 2;
+            }
+            k[0].p_pred = 0.58f; /* a margin of -0.5 */
+            ot_story_see(m, it, false, k, 40);
+        }
+        assert_int_equal(ot_miner_counts(m).quarantined, !sure);
+        ot_miner_free(m);
+    }
+}
+
+/* Half way to suspicion: not admitted, and what waits rests. */
+static void doubtful_ones_are_not_re_injected(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = scope_conf();
+    struct ot_look k = ot_story_look(0, 5);
+    uint32_t batch[1];
+    struct ot_miner *m;
+
+    (void)st;
+    c.threshold = 2;
+    c.batch = 1;
+    c.scope_margin = 0.9f;
+    m = ot_story_born(&c, &s);
+    k.p_pred = 0.7f; /* a margin of -0.6: between the bound, -0.81, and half of it */
+    pass_once(m, 0, k, 20);
+    assert_int_equal(ot_miner_counts(m).waiting, 1);
+    pass_once(m, 1, k, 20);
+    assert_int_equal(ot_miner_counts(m).waiting, 0);
+    assert_int_equal(ot_miner_counts(m).cooling, 1);
+    for (int64_t it = 2; it < 40; it++) {
+        assert_int_equal(ot_miner_next(m, it, batch), 0);
+        pass_once(m, it, k, 20);
+    }
+    k.loss = 1;
+    k.pred = k.label;
+    k.p_label = k.p_pred;
+    for (int64_t it = 40; it < 80; it++)
+        pass_once(m, it, k, 20);
+    assert_int_equal(ot_miner_next(m, 80, batch), 1); /* its margins have improved */
     ot_miner_free(m);
 }
 
@@ -120,8 +185,10 @@ static void a_class_that_is_mostly_contradicted_is_no_judge(void **st)
 
         for (int i = 0; i < 8; i++) {
             k[i] = wrong((uint32_t)i);
-            if (i >= 5) /* 5 of 8 are contradicted: the net does not know the class */
+            if (i >= 5) { /* 5 of 8 are contradicted: the net does not know the class */
                 k[i].pred = 1;
+                k[i].p_label = k[i].p_pred;
+            }
         }
         ot_story_see(m, it, false, k, 8);
     }
@@ -144,8 +211,10 @@ static void a_rare_class_is_left_to_the_probe(void **st)
             for (int i = 0; i < 40; i++) {
                 k[i] = wrong((uint32_t)i);
                 k[i].label = i < (rare ? 4 : 20) ? 5 : 6;
-                if (i)
+                if (i) {
                     k[i].pred = k[i].label;
+                    k[i].p_label = k[i].p_pred;
+                }
             }
             ot_story_see(m, it, false, k, 40);
         }
@@ -170,8 +239,10 @@ static void the_pool_never_grows_beyond_its_capacity(void **st)
 
         for (int i = 0; i < 40; i++) {
             k[i] = wrong((uint32_t)i);
-            if (i % 3)
+            if (i % 3) {
                 k[i].pred = 1;
+                k[i].p_label = k[i].p_pred;
+            }
         }
         ot_story_see(m, it, false, k, 40);
         assert_true(ot_miner_counts(m).rows <= 8);
@@ -194,8 +265,10 @@ static void objects_are_remembered_as_images_are(void **st)
 
             k.kind = OT_KIND_GT_ROI;
             k.slot = (int32_t)(sample % 7);
-            if (sample % 10)
+            if (sample % 10) {
                 k.pred = k.label;
+                k.p_label = k.p_pred;
+            }
             ot_story_see(m, it, false, &k, 1);
         }
     for (uint32_t sample = 0; sample < 700; sample++) {
@@ -234,7 +307,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contradicted_in_most_looks_is_quarantined_without_a_row),
-        cmocka_unit_test(one_look_in_three_that_agrees_keeps_it_out),
+        cmocka_unit_test(a_mean_margin_above_the_bound_keeps_it_out),
+        cmocka_unit_test(bounds_follow_how_sure_the_net_is),
+        cmocka_unit_test(doubtful_ones_are_not_re_injected),
         cmocka_unit_test(looks_in_warm_up_and_in_re_injection_do_not_count),
         cmocka_unit_test(a_class_that_is_mostly_contradicted_is_no_judge),
         cmocka_unit_test(a_rare_class_is_left_to_the_probe),
