@@ -464,6 +464,105 @@ static void the_same_weights_score_the_same_whatever_is_drawn(void **state)
     ot_run_close(&r);
 }
 
+/* ---- importance ------------------------------------------------------------------------------ */
+
+static void importance_weighs_the_images_of_a_reinjected_batch(void **state)
+{
+    char data[400];
+    const char *sets[] = { data,
+                           "net.layer[data].data_param.batch_size=8",
+                           "mining.warmup=0",
+                           "mining.window=16",
+                           "mining.quantile=0.3",
+                           "mining.thermometer=0",
+                           "mining.quarantine_weight=1",
+                           "mining.priority=LOSS",
+                           "mining.importance=PER" };
+    int reinjected = 0;
+    struct ot_run r;
+
+    (void)state;
+    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
+    ot_run_open(&r, "configs/fashion.conf", sets, 9, true,
+                (struct ot_net_conf){ .keep_all = true });
+    for (int pass = 0; pass < 30; pass++) {
+        float weight[8], most = 0, least = 2;
+        bool again;
+
+        (void)ot_run_pass(&r, pass, &again);
+        ot_run_update(&r, 0.01);
+        read_blob(r.net, "weight", weight, 8);
+        for (int i = 0; i < 8; i++) {
+            most = fmaxf(most, weight[i]);
+            least = fminf(least, weight[i]);
+        }
+        assert_near(most, 1, 0); /* the fresh pass after a re-injection, too */
+        assert_true(again ? least > 0 && least < 1 : least == 1);
+        reinjected += again;
+    }
+    assert_true(reinjected > 3);
+    ot_run_close(&r);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+/* The same state as version 1 wrote it: looks without the given label, 4 bytes after `pred`. */
+static void as_version_1(const struct ot_str *now, struct ot_str *then)
+{
+    const size_t head = 40, old = sizeof(struct ot_look) - 4, cut = 20;
+    uint32_t size = (uint32_t)old;
+    uint64_t n;
+
+    memcpy(&n, now->buf + 16, sizeof n);
+    assert_true(n > 0);
+    ot_str_add(then, now->buf, head);
+    then->buf[6] = '1';
+    memcpy(then->buf + 24, &size, sizeof size);
+    for (size_t i = 0; i < n; i++) {
+        const char *look = now->buf + head + i * sizeof(struct ot_look);
+
+        ot_str_add(then, look, cut);
+        ot_str_add(then, look + cut + 4, sizeof(struct ot_look) - cut - 4);
+    }
+    ot_str_add(then, now->buf + head + n * sizeof(struct ot_look),
+               now->len - head - n * sizeof(struct ot_look));
+}
+
+static void a_state_of_version_1_is_restored(void **state)
+{
+    char data[400];
+    const char *sets[] = { data,
+                           "net.layer[data].data_param.batch_size=8",
+                           "mining.warmup=0",
+                           "mining.window=16",
+                           "mining.quantile=0.5",
+                           "mining.thermometer=0" };
+    struct ot_str now = { 0 }, then = { 0 }, again = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_run r, s;
+
+    (void)state;
+    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
+    ot_run_open(&r, "configs/fashion.conf", sets, 6, true, (struct ot_net_conf){ 0 });
+    ot_run_open(&s, "configs/fashion.conf", sets, 6, true, (struct ot_net_conf){ 0 });
+    for (int pass = 0; pass < 9; pass++)
+        (void)ot_run_pass(&r, pass, NULL);
+    assert_ok(ot_mine_save(r.mine, &now, &err), &err);
+    as_version_1(&now, &then);
+    assert_ok(ot_mine_restore(s.mine, then.buf, then.len, 8, &err), &err);
+    assert_ok(ot_mine_save(s.mine, &again, &err), &err);
+    assert_int_equal(again.len, now.len);
+    assert_memory_equal(again.buf, now.buf, now.len);
+    then.buf[6] = '3';
+    assert_int_equal(ot_mine_restore(s.mine, then.buf, then.len, 8, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "mining state: written by another version");
+    ot_str_release(&now);
+    ot_str_release(&then);
+    ot_str_release(&again);
+    ot_run_close(&r);
+    ot_run_close(&s);
+}
+
 /* ---- running statistics ---------------------------------------------------------------------- */
 
 static void norm_blobs(const char *name, float *v, size_t n)
@@ -733,6 +832,8 @@ int main(void)
         cmocka_unit_test(the_sentinel_set_leaves_the_training_alone),
         cmocka_unit_test(the_sentinel_set_is_distinct_sorted_and_in_whole_batches),
         cmocka_unit_test(the_same_weights_score_the_same_whatever_is_drawn),
+        cmocka_unit_test(importance_weighs_the_images_of_a_reinjected_batch),
+        cmocka_unit_test(a_state_of_version_1_is_restored),
         cmocka_unit_test(reinjected_iterations_leave_running_statistics_alone),
         cmocka_unit_test(fresh_and_mined_losses_are_never_added_up),
         cmocka_unit_test(fields_have_ranges_and_places),

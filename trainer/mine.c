@@ -337,66 +337,7 @@ struct ot_pool *ot_mine_pool(struct ot_mine *m)
     return m->pool;
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------- */
-
-struct image_head { /* in the machine's byte order; a snapshot stays on its machine class */
-    char magic[8];
-    int64_t lag_iter;
-    uint64_t lag_n;
-    uint32_t look_size, lag_reinjected, lag_waiting, reserved;
-};
-
-static const char image_magic[8] = { 'O', 'T', 'M', 'I', 'N', 'E', '2', '\n' };
-
-int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err)
-{
-    struct image_head h = { .lag_iter = m->lag.iter,
-                            .lag_n = m->lag.waiting ? m->lag.n : 0,
-                            .look_size = sizeof(struct ot_look),
-                            .lag_reinjected = m->lag.reinjected,
-                            .lag_waiting = m->lag.waiting };
-    size_t at = out->len;
-
-    memcpy(h.magic, image_magic, sizeof h.magic);
-    ot_str_add(out, (const char *)&h, sizeof h);
-    ot_str_add(out, (const char *)m->lag.look, (size_t)h.lag_n * sizeof(struct ot_look));
-    if (ot_miner_save(m->miner, out, err) < 0 || ot_str_ok(out, err) < 0)
-        return err->code;
-    if (m->log)
-        ot_looklog_mark(m->log, m->lag.iter, out->buf + at, out->len - at);
-    return 0;
-}
-
-int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter,
-                    struct ot_err *err)
-{
-    struct image_head h;
-    size_t looks;
-
-    if (n < sizeof h)
-        return ot_fail(err, OT_EDATA, "mining state: only %zu bytes", n);
-    memcpy(&h, bytes, sizeof h);
-    if (memcmp(h.magic, image_magic, sizeof h.magic) != 0 || h.look_size != sizeof(struct ot_look))
-        return ot_fail(err, OT_EDATA, "mining state: written by another version");
-    if (h.lag_n > (n - sizeof h) / sizeof(struct ot_look))
-        return ot_fail(err, OT_EDATA, "mining state: truncated (%zu bytes)", n);
-    looks = (size_t)h.lag_n * sizeof(struct ot_look);
-    if (ot_grow(&m->lag.look, &m->lag.cap, (size_t)h.lag_n + 1, sizeof *m->lag.look, err) < 0)
-        return err->code;
-    memcpy(m->lag.look, (const char *)bytes + sizeof h, looks);
-    m->lag.n = (size_t)h.lag_n;
-    m->lag.iter = h.lag_iter;
-    m->lag.reinjected = h.lag_reinjected != 0;
-    m->lag.waiting = h.lag_waiting != 0;
-    if (ot_miner_restore(m->miner, (const char *)bytes + sizeof h + looks, n - sizeof h - looks,
-                         err) < 0)
-        return err->code;
-    if (m->log)
-        ot_looklog_resume(m->log, bytes, n);
-    /* what the miner made of the lagging losses will be made of them again */
-    return m->pool ? ot_pool_reset(m->pool, m->miner, m->lag.waiting ? m->lag.iter - 1 : iter, err)
-                   : 0;
-}
+/* ---- the end ------------------------------------------------------------------------------- */
 
 int ot_mine_close(struct ot_mine *m, const char *status, int exit_code, int64_t iter, double loss,
                   const char *metric, double value, struct ot_err *err)

@@ -1,4 +1,4 @@
-/* mine_i.h - what a mine holds; shared by mine.c, mine_conf.c and mine_looks.c only. */
+/* mine_i.h - what a mine holds; shared by mine.c and the mine_*.c files only. */
 #ifndef OT_TRAINER_MINE_I_H
 #define OT_TRAINER_MINE_I_H
 
