@@ -187,6 +187,32 @@ struct change { /* one instance; NULL: no verdict then, or now */
     const struct ot_judged *was, *is;
 };
 
+struct walk { /* through the set that was (next_judged) and the one that is */
+    size_t was, n_was, is;
+};
+
+static bool same(const struct ot_judged *a, const struct ot_judged *b)
+{
+    return a && b && a->what == b->what && a->label == b->label;
+}
+
+static bool next_change(const struct ot_miner *m, struct walk *w, struct change *c)
+{
+    while (w->was < w->n_was || w->is < m->n_judged) {
+        const struct ot_judged *a = w->was < w->n_was ? &m->next_judged[w->was] : NULL;
+        const struct ot_judged *b = w->is < m->n_judged ? &m->judged[w->is] : NULL;
+
+        c->was = a && (!b || a->key <= b->key) ? a : NULL;
+        c->is = b && (!a || b->key <= a->key) ? b : NULL;
+        c->key = c->was ? c->was->key : b->key;
+        w->was += c->was != NULL;
+        w->is += c->is != NULL;
+        if (!same(c->was, c->is))
+            return true;
+    }
+    return false;
+}
+
 static bool begins_anew(const struct ot_miner *m, const struct change *c)
 {
     if (relabels(c->was) || relabels(c->is))
@@ -209,19 +235,14 @@ static void tell_change(struct ot_miner *m, int64_t iter, int32_t i, const struc
                 c->is ? " and says hard" : "");
 }
 
-static int change_row(struct ot_miner *m, int64_t iter, int32_t i, const struct change *c,
-                      struct ot_err *err)
+static void change_row(struct ot_miner *m, int64_t iter, int32_t i, const struct change *c)
 {
     struct ot_row *r = &m->e[i].r;
     bool anew = begins_anew(m, c);
 
     if (anew) {
-        int32_t label = ot_train_label(m, c->key, r->label_given);
-
-        if (ot_reserve_class(m, label, err) < 0)
-            return err->code;
         ot_rows_queue(m, i); /* not quarantined while the group and counts change */
-        ot_rows_set_label(m, i, label);
+        ot_rows_set_label(m, i, ot_train_label(m, c->key, r->label_given));
         r->planted = ot_is_planted(m, c->key);
     }
     if (ot_is_excluded(c->is))
@@ -233,46 +254,48 @@ static int change_row(struct ot_miner *m, int64_t iter, int32_t i, const struct 
     if (anew)
         ot_row_restart(m, i);
     tell_change(m, iter, i, c);
+}
+
+/* Room in the classes that rows will change to: after this nothing can fail. */
+static int reserve(struct ot_miner *m, struct walk w, struct ot_err *err)
+{
+    size_t most = w.n_was + m->n_judged;
+    struct change c;
+
+    while (next_change(m, &w, &c)) {
+        int32_t i = ot_rows_find(m, c.key);
+        struct ot_class *to;
+
+        if (i < 0 || !begins_anew(m, &c))
+            continue;
+        to = &m->class[ot_train_label(m, c.key, m->e[i].r.label_given)];
+        if (ot_grow(&to->heap, &to->cap, (size_t)to->rows + most, sizeof *to->heap, err) < 0)
+            return err->code;
+    }
     return 0;
-}
-
-static int apply(struct ot_miner *m, int64_t iter, const struct change *c, struct ot_err *err)
-{
-    int32_t i = ot_rows_find(m, c->key);
-    struct ot_stat *s = ot_stat_find(m, c->key);
-
-    if (s && begins_anew(m, c))
-        ot_stat_forget(m, s);
-    return i < 0 ? 0 : change_row(m, iter, i, c, err);
-}
-
-static bool same(const struct ot_judged *a, const struct ot_judged *b)
-{
-    return a && b && a->what == b->what && a->label == b->label;
 }
 
 int ot_miner_judge(struct ot_miner *m, int64_t iter, const struct ot_verdict *v, size_t n,
                    struct ot_err *err)
 {
-    size_t was = 0, is = 0, n_was = m->n_judged;
+    struct walk w = { .n_was = m->n_judged };
+    struct change c;
 
     if (sort_verdicts(m, v, n, err) < 0)
         return err->code;
     exchange(m, n);
-    while (was < n_was || is < n) {
-        const struct ot_judged *a = was < n_was ? &m->next_judged[was] : NULL;
-        const struct ot_judged *b = is < n ? &m->judged[is] : NULL;
-        struct change c = { 0 };
+    if (reserve(m, w, err) < 0) {
+        exchange(m, w.n_was);
+        return err->code;
+    }
+    while (next_change(m, &w, &c)) {
+        int32_t i = ot_rows_find(m, c.key);
+        struct ot_stat *s = ot_stat_find(m, c.key);
 
-        if (a && (!b || a->key <= b->key))
-            c.was = a;
-        if (b && (!a || b->key <= a->key))
-            c.is = b;
-        c.key = c.was ? a->key : b->key;
-        was += c.was != NULL;
-        is += c.is != NULL;
-        if (!same(c.was, c.is) && apply(m, iter, &c, err) < 0)
-            return err->code;
+        if (s && begins_anew(m, &c))
+            ot_stat_forget(m, s);
+        if (i >= 0)
+            change_row(m, iter, i, &c);
     }
     return 0;
 }

@@ -208,6 +208,34 @@ static void a_senseless_verdict_is_refused_and_changes_nothing(void **st)
     ot_miner_free(m);
 }
 
+static void without_memory_the_verdicts_stay_as_they_were(void **st)
+{
+    int failed = 0;
+
+    (void)st;
+    for (uint64_t k = 1; k < 6; k++) {
+        struct ot_story s = { 0 };
+        struct ot_miner_conf c = ot_story_conf0();
+        struct ot_miner *m = ot_story_born(&c, &s);
+        struct ot_verdict v[40];
+        struct ot_err err = OT_ERR_INIT;
+        int rc;
+
+        for (uint32_t i = 0; i < 40; i++) {
+            ot_story_see1(m, 0, false, i, 5);
+            v[i] = on(i, OT_VERDICT_RELABEL, 2 + (int32_t)(i / 20));
+        }
+        ot_mem_fail_at(k);
+        rc = ot_miner_judge(m, 1, v, 40, &err);
+        ot_mem_fail_at(0);
+        failed += rc < 0;
+        assert_int_equal(s.n[OT_EV_RELABEL], rc < 0 ? 0 : 40);
+        assert_int_equal(ot_miner_label(m, 39, OT_KIND_IMAGE, 0, 1), rc < 0 ? 1 : 3);
+        ot_miner_free(m);
+    }
+    assert_int_equal(failed, 3); /* the set, and one heap each of two classes */
+}
+
 static void a_verdict_on_a_booked_row_holds_through_the_batch(void **st)
 {
     struct ot_story s = { 0 };
@@ -399,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_relabelled_instance_begins_anew),
         cmocka_unit_test(the_order_of_verdicts_does_not_matter),
         cmocka_unit_test(a_senseless_verdict_is_refused_and_changes_nothing),
+        cmocka_unit_test(without_memory_the_verdicts_stay_as_they_were),
         cmocka_unit_test(a_verdict_on_a_booked_row_holds_through_the_batch),
         cmocka_unit_test(a_quarantine_ends_with_its_label),
         cmocka_unit_test(rows_of_an_earlier_night_rest_until_they_are_hard),

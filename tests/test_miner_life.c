@@ -351,6 +351,44 @@ static void a_damaged_state_is_refused_and_changes_nothing(void **st)
     ot_miner_free(m);
 }
 
+/* Damage with the checksum made to fit, as nobody but a programmer makes it. */
+static void a_state_of_wrong_content_is_refused_or_lived_with(void **st)
+{
+    enum { HEAD = 32, HASH_AT = 24 }; /* magic, version, zero, length, hash */
+    struct ot_miner_conf c = rich_conf();
+    struct ot_story s = { 0 };
+    struct ot_miner *m = ot_story_born(&c, &s), *r;
+    struct ot_str a = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+    int refused = 0;
+
+    (void)st;
+    for (int64_t it = 0; it < 150; it++)
+        live(m, it, c.n_samples);
+    assert_ok(ot_miner_save(m, &a, &err), &err);
+    r = ot_story_born(&c, &s);
+    for (uint64_t k = 0; k < 1500; k++) {
+        struct ot_rng4 u = ot_philox(17, OT_RNG_TEST, 0, k);
+        size_t at = HEAD + u.v[0] % (a.len - HEAD);
+        char was = a.buf[at];
+        uint64_t hash;
+
+        a.buf[at] = (char)(u.v[1] & 1 ? u.v[2] : (uint32_t)(was ^ 1 << u.v[2] % 8));
+        hash = ot_hash64(a.buf + HEAD, a.len - HEAD);
+        memcpy(a.buf + HASH_AT, &hash, sizeof hash);
+        if (ot_miner_restore(r, a.buf, a.len, &err) < 0)
+            refused++;
+        else
+            for (int64_t it = 150; it < 155; it++)
+                live(r, it, c.n_samples);
+        a.buf[at] = was;
+    }
+    assert_in_range(refused, 10, 1490);
+    ot_str_release(&a);
+    ot_miner_free(m);
+    ot_miner_free(r);
+}
+
 /* Saved by the program when the format was version 1: three waiting rows, a cooling and a
  * quarantined one, a re-injection of samples 7 and 4 under way, a window of 8. */
 static const char version_1[] =
@@ -472,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_restored_miner_decides_like_the_one_that_went_on),
         cmocka_unit_test(a_miner_of_other_groups_takes_the_rows_over),
         cmocka_unit_test(a_damaged_state_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_state_of_wrong_content_is_refused_or_lived_with),
         cmocka_unit_test(a_state_of_version_1_is_read),
         cmocka_unit_test(a_smaller_miner_keeps_the_hardest_rows),
         cmocka_unit_test(the_steady_state_allocates_nothing),
