@@ -1,124 +1,22 @@
 /*
- * test_mine.c - mining inside a run: labels and weights while reading, the sentinel set, running
- * statistics, the two losses, and what the mining block may say.
+ * test_mine.c - what mining is fed with and by which rules: labels, weights and boxes while
+ * reading, and what the mining block may say.
  */
-#include <math.h>
 #include <stdlib.h>
 
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/db.h"
 #include "proto/wire.h"
 #include "tests/check.h"
-#include "tests/netkit.h"
+#include "tests/minekit.h"
 #include "tests/runkit.h"
 #include "tests/tinydb.h"
 #include "trainer/mine_i.h"
-#include "trainer/train.h"
 
 enum { IMAGES = 96, CLASSES = 10 };
 
 static char digits[300], fixed[300], scenes[300];
-static const char *resume; /* of the next train() */
-
-/* ---- runs ------------------------------------------------------------------------------------ */
-
-/* fashion.conf on small images, mined from the first iteration. */
-static struct ot_config *config(const char *dir, const char *source, bool no_mining,
-                                const char *const *more, int nmore)
-{
-    char run_dir[400], data[400];
-    const char *set[40] = { run_dir,
-                            data,
-                            "net.layer[data].data_param.batch_size=8",
-                            "net.layer[ip1].inner_product_param.num_output=20",
-                            "test_iter=2",
-                            "test_interval=0",
-                            "max_iter=40",
-                            "snapshot=0",
-                            "threads=1" };
-    static const char *const mining[] = { "mining.warmup=0", "mining.window=16",
-                                          "mining.cooldown=3", "mining.quantile=0.6" };
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_config *c;
-    int n = 9;
-
-    (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
-    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", source);
-    for (int i = 0; i < 4; i++)
-        set[n++] = mining[i];
-    for (int i = 0; i < nmore; i++)
-        set[n++] = more[i];
-    c = ot_config_load("configs/fashion.conf", set, n, no_mining, &err);
-    assert_ok(c ? 0 : err.code, &err);
-    return c;
-}
-
-static int train(const char *dir, const char *source, bool no_mining, const char *const *more,
-                 int nmore, struct ot_err *err)
-{
-    struct ot_config *c = config(dir, source, no_mining, more, nmore);
-    struct ot_train_opts opts = { .resume = resume };
-    int rc;
-
-    *err = (struct ot_err)OT_ERR_INIT;
-    rc = ot_train(c, &opts, err);
-
-    ot_config_free(c);
-    return rc;
-}
-
-static char *slurp(const char *name, size_t *n)
-{
-    struct ot_err err = OT_ERR_INIT;
-    char *p = ot_read_file(ot_tiny_path(name), 1 << 28, n, &err);
-
-    assert_ok(p ? 0 : err.code, &err);
-    return p;
-}
-
-/* All parameters of a .caffemodel (the file itself has the data's path in it). */
-static float *weights(const char *name, size_t *n)
-{
-    struct ot_err err = OT_ERR_INIT;
-    size_t bytes, cap = 0;
-    char *file = slurp(name, &bytes);
-    Caffe__NetParameter *net = caffe__net_parameter__unpack(NULL, bytes, (uint8_t *)file);
-    float *v = NULL;
-
-    assert_non_null(net);
-    *n = 0;
-    for (size_t i = 0; i < net->n_layer; i++)
-        for (size_t b = 0; b < net->layer[i]->n_blobs; b++) {
-            const Caffe__BlobProto *p = net->layer[i]->blobs[b];
-
-            assert_ok(ot_grow(&v, &cap, *n + p->n_data, sizeof *v, &err), &err);
-            memcpy(v + *n, p->data, p->n_data * sizeof *v);
-            *n += p->n_data;
-        }
-    assert_true(*n > 0);
-    caffe__net_parameter__free_unpacked(net, NULL);
-    ot_free(file);
-    return v;
-}
-
-static bool same_weights(const char *a, const char *b)
-{
-    char name[2][100];
-    size_t n, m;
-    float *x, *y;
-    bool same;
-
-    (void)snprintf(name[0], sizeof name[0], "%s/fashion_iter_40.caffemodel", a);
-    (void)snprintf(name[1], sizeof name[1], "%s/fashion_iter_40.caffemodel", b);
-    x = weights(name[0], &n);
-    y = weights(name[1], &m);
-    same = n == m && memcmp(x, y, n * sizeof *x) == 0;
-    ot_free(x);
-    ot_free(y);
-    return same;
-}
 
 /* ---- labels while reading -------------------------------------------------------------------- */
 
@@ -164,24 +62,23 @@ static void an_overlay_trains_as_corrected_data_do(void **state)
     (void)state;
     fix_labels(digits, fixed, &overlay);
     (void)snprintf(set, sizeof set, "label_overlay=\"%s\"", ot_tiny_file("o.jsonl", overlay.buf));
-    assert_ok(train("wrong", digits, true, NULL, 0, &err), &err);
-    assert_ok(train("right", fixed, true, NULL, 0, &err), &err);
-    assert_ok(train("overlaid", digits, true, plain, 1, &err), &err);
-    assert_true(same_weights("right", "overlaid"));
-    assert_false(same_weights("right", "wrong"));
+    assert_ok(ot_mined_train("wrong", digits, true, NULL, 0, NULL, &err), &err);
+    assert_ok(ot_mined_train("right", fixed, true, NULL, 0, NULL, &err), &err);
+    assert_ok(ot_mined_train("overlaid", digits, true, plain, 1, NULL, &err), &err);
+    assert_true(ot_mined_same("right", "overlaid"));
+    assert_false(ot_mined_same("right", "wrong"));
     /* mined, from the first iteration on */
-    assert_ok(train("mined", fixed, false, more, 1, &err), &err);
-    assert_ok(train("corrected", digits, false, more, 2, &err), &err);
-    assert_true(same_weights("mined", "corrected"));
-    assert_false(same_weights("mined", "right"));
+    assert_ok(ot_mined_train("mined", fixed, false, more, 1, NULL, &err), &err);
+    assert_ok(ot_mined_train("corrected", digits, false, more, 2, NULL, &err), &err);
+    assert_true(ot_mined_same("mined", "corrected"));
+    assert_false(ot_mined_same("mined", "right"));
     /* and resumed */
-    assert_int_equal(train("resumed", digits, false, more, 4, &err), OT_ESTOPPED);
-    resume = "auto";
+    assert_int_equal(ot_mined_train("resumed", digits, false, more, 4, "auto", &err), OT_ESTOPPED);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(train("resumed", digits, false, more, 4, &err), OT_ESTOPPED);
-    assert_ok(train("resumed", digits, false, more, 3, &err), &err);
-    resume = NULL;
-    assert_true(same_weights("mined", "resumed"));
+        assert_int_equal(ot_mined_train("resumed", digits, false, more, 4, "auto", &err),
+                         OT_ESTOPPED);
+    assert_ok(ot_mined_train("resumed", digits, false, more, 3, "auto", &err), &err);
+    assert_true(ot_mined_same("mined", "resumed"));
     ot_str_release(&overlay);
 }
 
@@ -194,10 +91,10 @@ static void an_overlay_that_is_wrong_is_named_with_its_line(void **state)
     (void)state;
     (void)snprintf(set, sizeof set, "label_overlay=\"%s\"",
                    ot_tiny_file("w.jsonl", "\n{\"key\":\"00000005\",\"label\":10}\n"));
-    assert_int_equal(train("bad", digits, true, more, 1, &err), OT_EDATA);
+    assert_int_equal(ot_mined_train("bad", digits, true, more, 1, NULL, &err), OT_EDATA);
     assert_error(&err, OT_EDATA, "w.jsonl:2: label: must be in [0, 9], got 10");
     more[0] = "label_overlay=\"not/there.jsonl\"";
-    assert_int_equal(train("bad", digits, true, more, 1, &err), OT_ENOINPUT);
+    assert_int_equal(ot_mined_train("bad", digits, true, more, 1, NULL, &err), OT_ENOINPUT);
 }
 
 struct say { /* a miner that says what the test wants */
@@ -225,16 +122,6 @@ static float weight_of_first(void *ctx, uint32_t sample, int index)
     (void)ctx;
     (void)sample;
     return index == 0 ? 0.25f : 1.0f;
-}
-
-static void read_blob(struct ot_net *net, const char *name, float *to, size_t room)
-{
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_blob *b = ot_net_blob(net, name);
-
-    assert_non_null(b);
-    assert_true(ot_count(&b->data.shape) <= room);
-    assert_ok(ot_net_read(net, b, to, &err), &err);
 }
 
 static void hints_change_what_the_net_sees_and_not_the_batch(void **state)
@@ -267,8 +154,8 @@ static void hints_change_what_the_net_sees_and_not_the_batch(void **state)
         for (int twice = 0; twice < 2; twice++) /* asking again changes nothing */
             assert_ok(ot_net_forward(r.net, NULL, &err), &err);
         b = ot_feeds_batch(r.feeds);
-        read_blob(r.net, "label", label, 8);
-        read_blob(r.net, "weight", weight, 8);
+        ot_mined_blob(r.net, "label", label, 8);
+        ot_mined_blob(r.net, "weight", weight, 8);
         for (int i = 0; i < 8; i++) {
             int s = (int)b->sample[i].index, given = (s + (s % 16 == 15)) % CLASSES;
 
@@ -311,7 +198,7 @@ static void boxes_change_class_or_go(void **state)
         assert_ok(ot_feeds_next(r.feeds, NULL, 0, 0, &err), &err);
         assert_ok(ot_net_forward(r.net, NULL, &err), &err);
         b = ot_feeds_batch(r.feeds);
-        read_blob(r.net, "gt_boxes", gt, 48);
+        ot_mined_blob(r.net, "gt_boxes", gt, 48);
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 4; j++) {
                 const float *row = gt + (i * 4 + j) * 6, *was = b->gt + (i * 4 + j) * 6;
@@ -380,8 +267,8 @@ static void a_detector_is_fed_weights_labels_and_booked_boxes(void **state)
         assert_ok(ot_net_forward(r.net, NULL, &err), &err);
         boxes = ot_count(&ot_net_blob(r.net, "gt_boxes")->data.shape) / 2;
         rows = ot_count(&ot_net_blob(r.net, "booked")->data.shape) / 2;
-        read_blob(r.net, "gt_boxes", gt, sizeof gt / sizeof *gt);
-        read_blob(r.net, "booked", booked, sizeof booked / sizeof *booked);
+        ot_mined_blob(r.net, "gt_boxes", gt, sizeof gt / sizeof *gt);
+        ot_mined_blob(r.net, "booked", booked, sizeof booked / sizeof *booked);
         given = ot_feeds_batch(r.feeds)->gt[2 * 6 + 4];
         for (size_t i = 0; i < 2; i++) {
             const float *g = gt + i * boxes, *b = booked + i * rows;
@@ -395,288 +282,6 @@ static void a_detector_is_fed_weights_labels_and_booked_boxes(void **state)
         }
     }
     ot_run_close(&r);
-}
-
-/* ---- the sentinel set ------------------------------------------------------------------------ */
-
-static void the_sentinel_set_leaves_the_training_alone(void **state)
-{
-    const char *with[] = { "test_interval=7", "mining.sentinel=-1" };
-    const char *without[] = { "test_interval=7", "mining.sentinel=0" };
-    struct ot_err err = OT_ERR_INIT;
-
-    (void)state;
-    assert_ok(train("with", digits, false, with, 2, &err), &err);
-    assert_ok(train("without", digits, false, without, 2, &err), &err);
-    assert_true(same_weights("with", "without"));
-}
-
-static void the_sentinel_set_is_distinct_sorted_and_in_whole_batches(void **state)
-{
-    const char *set[] = { "mining.sentinel=50" };
-    struct ot_config *c = config("s", digits, false, set, 1);
-    struct ot_run r;
-
-    (void)state;
-    ot_config_free(c);
-    for (int size = 0; size < 3; size++) {
-        static const char *const sizes[] = { "mining.sentinel=50", "mining.sentinel=-1",
-                                             "mining.sentinel=0" };
-        static const int want[] = { 48, 96, 0 };
-        char data[400];
-        const char *sets[] = { data, "net.layer[data].data_param.batch_size=8", sizes[size] };
-
-        (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
-        ot_run_open(&r, "configs/fashion.conf", sets, 3, true, (struct ot_net_conf){ 0 });
-        assert_int_equal(r.mine->sentinel.n, want[size]);
-        for (int i = 1; i < r.mine->sentinel.n; i++)
-            assert_true(r.mine->sentinel.sample[i - 1] < r.mine->sentinel.sample[i]);
-        ot_run_close(&r);
-    }
-}
-
-static void the_same_weights_score_the_same_whatever_is_drawn(void **state)
-{
-    char data[400];
-    const char *sets[] = { data, "net.layer[data].data_param.batch_size=8", "mining.warmup=0",
-                           "mining.window=16", "mining.quantile=0.5" };
-    struct ot_err err = OT_ERR_INIT;
-    float first[48];
-    struct ot_run r;
-
-    (void)state;
-    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
-    ot_run_open(&r, "configs/fashion.conf", sets, 5, true, (struct ot_net_conf){ 0 });
-    for (int pass = 0; pass < 10; pass++) {
-        uint64_t at = ot_feeds_position(r.feeds), iter = r.net->env.iter;
-        bool frozen = r.net->env.frozen_stats;
-
-        assert_ok(ot_mine_sentinel(r.mine, pass, &err), &err);
-        if (pass == 0)
-            memcpy(first, r.mine->sentinel.loss, sizeof first);
-        assert_memory_equal(first, r.mine->sentinel.loss, sizeof first);
-        assert_true(first[0] > 0.0f && first[0] != first[1]);
-        assert_int_equal(ot_feeds_position(r.feeds), at);
-        assert_int_equal(r.net->env.iter, iter);
-        assert_int_equal(r.net->env.frozen_stats, frozen);
-        (void)ot_run_pass(&r, pass, NULL); /* no update: the weights stay */
-    }
-    ot_run_close(&r);
-}
-
-/* ---- importance ------------------------------------------------------------------------------ */
-
-static void importance_weighs_the_images_of_a_reinjected_batch(void **state)
-{
-    char data[400];
-    const char *sets[] = { data,
-                           "net.layer[data].data_param.batch_size=8",
-                           "mining.warmup=0",
-                           "mining.window=16",
-                           "mining.quantile=0.3",
-                           "mining.thermometer=0",
-                           "mining.quarantine_weight=1",
-                           "mining.priority=LOSS",
-                           "mining.importance=PER" };
-    int reinjected = 0;
-    struct ot_run r;
-
-    (void)state;
-    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
-    ot_run_open(&r, "configs/fashion.conf", sets, 9, true,
-                (struct ot_net_conf){ .keep_all = true });
-    for (int pass = 0; pass < 30; pass++) {
-        float weight[8], most = 0, least = 2;
-        bool again;
-
-        (void)ot_run_pass(&r, pass, &again);
-        ot_run_update(&r, 0.01);
-        read_blob(r.net, "weight", weight, 8);
-        for (int i = 0; i < 8; i++) {
-            most = fmaxf(most, weight[i]);
-            least = fminf(least, weight[i]);
-        }
-        assert_near(most, 1, 0); /* the fresh pass after a re-injection, too */
-        assert_true(again ? least > 0 && least < 1 : least == 1);
-        reinjected += again;
-    }
-    assert_true(reinjected > 3);
-    ot_run_close(&r);
-}
-
-/* ---- snapshots ------------------------------------------------------------------------------- */
-
-/* The same state as version 1 wrote it: looks without the given label, 4 bytes after `pred`. */
-static void as_version_1(const struct ot_str *now, struct ot_str *then)
-{
-    const size_t head = 40, old = sizeof(struct ot_look) - 4, cut = 20;
-    uint32_t size = (uint32_t)old;
-    uint64_t n;
-
-    memcpy(&n, now->buf + 16, sizeof n);
-    assert_true(n > 0);
-    ot_str_add(then, now->buf, head);
-    then->buf[6] = '1';
-    memcpy(then->buf + 24, &size, sizeof size);
-    for (size_t i = 0; i < n; i++) {
-        const char *look = now->buf + head + i * sizeof(struct ot_look);
-
-        ot_str_add(then, look, cut);
-        ot_str_add(then, look + cut + 4, sizeof(struct ot_look) - cut - 4);
-    }
-    ot_str_add(then, now->buf + head + n * sizeof(struct ot_look),
-               now->len - head - n * sizeof(struct ot_look));
-}
-
-static void a_state_of_version_1_is_restored(void **state)
-{
-    char data[400];
-    const char *sets[] = { data,
-                           "net.layer[data].data_param.batch_size=8",
-                           "mining.warmup=0",
-                           "mining.window=16",
-                           "mining.quantile=0.5",
-                           "mining.thermometer=0" };
-    struct ot_str now = { 0 }, then = { 0 }, again = { 0 };
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_run r, s;
-
-    (void)state;
-    (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
-    ot_run_open(&r, "configs/fashion.conf", sets, 6, true, (struct ot_net_conf){ 0 });
-    ot_run_open(&s, "configs/fashion.conf", sets, 6, true, (struct ot_net_conf){ 0 });
-    for (int pass = 0; pass < 9; pass++)
-        (void)ot_run_pass(&r, pass, NULL);
-    assert_ok(ot_mine_save(r.mine, &now, &err), &err);
-    as_version_1(&now, &then);
-    assert_ok(ot_mine_restore(s.mine, then.buf, then.len, 8, &err), &err);
-    assert_ok(ot_mine_save(s.mine, &again, &err), &err);
-    assert_int_equal(again.len, now.len);
-    assert_memory_equal(again.buf, now.buf, now.len);
-    then.buf[6] = '3';
-    assert_int_equal(ot_mine_restore(s.mine, then.buf, then.len, 8, &err), OT_EDATA);
-    assert_error(&err, OT_EDATA, "mining state: written by another version");
-    ot_str_release(&now);
-    ot_str_release(&then);
-    ot_str_release(&again);
-    ot_run_close(&r);
-    ot_run_close(&s);
-}
-
-/* ---- running statistics ---------------------------------------------------------------------- */
-
-static void norm_blobs(const char *name, float *v, size_t n)
-{
-    size_t bytes, at = 0;
-    char *file = slurp(name, &bytes);
-    Caffe__NetParameter *net = caffe__net_parameter__unpack(NULL, bytes, (uint8_t *)file);
-
-    assert_non_null(net);
-    memset(v, 0, n * sizeof *v);
-    for (size_t i = 0; i < net->n_layer; i++)
-        for (size_t b = 0; !strcmp(net->layer[i]->type, "BatchNorm") && b < 3; b++)
-            for (size_t k = 0; k < net->layer[i]->blobs[b]->n_data && at < n; k++)
-                v[at++] = net->layer[i]->blobs[b]->data[k];
-    assert_true(at > 4);
-    caffe__net_parameter__free_unpacked(net, NULL);
-    ot_free(file);
-}
-
-static void reinjected_iterations_leave_running_statistics_alone(void **state)
-{
-    static const char text[] =
-        "layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight'"
-        "  transform_param { scale: 0.004 }"
-        "  data_param { source: '%s' batch_size: 8 backend: LMDB } }"
-        "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c'"
-        "  convolution_param { num_output: 3 kernel_size: 9 stride: 9"
-        "    weight_filler { type: 'xavier' } } }"
-        "layer { name: 'bn' type: 'BatchNorm' bottom: 'c' top: 'c' }"
-        "layer { name: 'ip' type: 'InnerProduct' bottom: 'c' top: 'ip'"
-        "  inner_product_param { num_output: 10 weight_filler { type: 'xavier' } } }"
-        "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'ip' bottom: 'label'"
-        "  bottom: 'weight' top: 'loss' top: 'prob' top: 'each' }";
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_train_opts opts = { 0 };
-    char net[1200], conf[900], name[64], *metrics, *line;
-    struct ot_config *c;
-    float was[16] = { 0 }, now[16];
-    int pools = 0, iter = 0;
-    size_t n;
-
-    (void)state;
-    (void)snprintf(net, sizeof net, text, digits);
-    (void)snprintf(conf, sizeof conf,
-                   "net: '%s' run_dir: '%s/bn' base_lr: 0.01 lr_policy: 'fixed' max_iter: 30 "
-                   "snapshot: 1 snapshot_keep: 0 threads: 1 "
-                   "mining { warmup: 0 window: 16 quantile: 0.5 cooldown: 2 }",
-                   ot_tiny_file("bn.prototxt", net), ot_tmpdir());
-    c = ot_config_load(ot_tiny_file("bn.conf", conf), NULL, 0, false, &err);
-    assert_ok(c ? 0 : err.code, &err);
-    assert_ok(ot_train(c, &opts, &err), &err);
-    ot_config_free(c);
-    metrics = line = slurp("bn/metrics.jsonl", &n);
-    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
-        bool pool = false;
-
-        *end = '\0';
-        pool = strstr(line, "\"kind\":\"pool\"") != NULL;
-        if (!pool && !strstr(line, "\"kind\":\"train\""))
-            continue;
-        (void)snprintf(name, sizeof name, "bn/bn_iter_%d.caffemodel", ++iter);
-        norm_blobs(name, now, 16);
-        assert_int_equal(memcmp(was, now, sizeof now) == 0, pool);
-        memcpy(was, now, sizeof was);
-        pools += pool;
-    }
-    assert_int_equal(iter, 30);
-    assert_true(pools > 3);
-    ot_free(metrics);
-}
-
-/* ---- two losses ------------------------------------------------------------------------------ */
-
-static double number(const char *line, const char *name)
-{
-    const char *p = strstr(line, name);
-
-    assert_non_null(p);
-    return strncmp(p + strlen(name), "null", 4) ? atof(p + strlen(name)) : (double)NAN;
-}
-
-static void fresh_and_mined_losses_are_never_added_up(void **state)
-{
-    const char *more[] = { "iter_size=3", "display=1", "average_loss=5" };
-    struct ot_err err = OT_ERR_INIT;
-    int mixed = 0, seen = 0;
-    double last = (double)NAN, fresh = (double)NAN;
-    char *metrics, *line;
-    size_t n;
-
-    (void)state;
-    assert_ok(train("two", digits, false, more, 3, &err), &err);
-    metrics = line = slurp("two/metrics.jsonl", &n);
-    for (char *end; (end = strchr(line, '\n')); line = end + 1) {
-        double mined;
-
-        *end = '\0';
-        if (!strstr(line, "\"kind\":\"train\"") && !strstr(line, "\"kind\":\"pool\""))
-            continue;
-        mined = number(line, "\"mined_loss\":");
-        /* some of the three passes were re-injected, and yet it is an iteration of fresh ones */
-        mixed += strstr(line, "\"kind\":\"train\"") && !isnan(mined) && mined != last;
-        last = mined;
-        seen++;
-        if (strstr(line, "\"kind\":\"train\"")) {
-            double loss = number(line, "\"loss\":");
-
-            fresh = isnan(fresh) ? loss : 0.95 * fresh + 0.05 * loss;
-        }
-        assert_near(number(line, "\"uniform_loss\":"), fresh, 1e-6);
-    }
-    assert_int_equal(seen, 40);
-    assert_true(mixed > 3);
-    ot_free(metrics);
 }
 
 /* ---- the mining block ------------------------------------------------------------------------ */
@@ -829,13 +434,6 @@ int main(void)
         cmocka_unit_test(hints_change_what_the_net_sees_and_not_the_batch),
         cmocka_unit_test(boxes_change_class_or_go),
         cmocka_unit_test(a_detector_is_fed_weights_labels_and_booked_boxes),
-        cmocka_unit_test(the_sentinel_set_leaves_the_training_alone),
-        cmocka_unit_test(the_sentinel_set_is_distinct_sorted_and_in_whole_batches),
-        cmocka_unit_test(the_same_weights_score_the_same_whatever_is_drawn),
-        cmocka_unit_test(importance_weighs_the_images_of_a_reinjected_batch),
-        cmocka_unit_test(a_state_of_version_1_is_restored),
-        cmocka_unit_test(reinjected_iterations_leave_running_statistics_alone),
-        cmocka_unit_test(fresh_and_mined_losses_are_never_added_up),
         cmocka_unit_test(fields_have_ranges_and_places),
         cmocka_unit_test(the_naive_pool_has_no_guards),
         cmocka_unit_test(without_weights_nothing_wrong_is_planted),
