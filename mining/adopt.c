@@ -45,6 +45,24 @@ static bool is_gone(const struct ot_miner *m, const struct ot_row *r)
            ot_rows_find(m, ot_row_key(r->sample, r->kind, r->slot)) >= 0;
 }
 
+/* What persons said between the nights changes a row as it would have during one. */
+static void tell_change(struct ot_miner *m, const struct ot_row *was, int32_t i)
+{
+    const struct ot_row *is = &m->e[i].r;
+    bool out = is->state == OT_EXCLUDED, was_out = was->state == OT_EXCLUDED;
+    bool freed = was->state == OT_QUARANTINED && is->state != OT_QUARANTINED;
+
+    if (out == was_out && !freed)
+        return;
+    ot_tell_row(m, 0, i);
+    if (out)
+        ot_tell(m, 0, i, OT_EV_EXCLUDE, "a person says so since an earlier night");
+    else if (was_out)
+        ot_tell(m, 0, i, OT_EV_RESTORE, "no person excludes it any more");
+    else
+        ot_tell(m, 0, i, OT_EV_RELEASE, "a person says so since an earlier night; now waiting");
+}
+
 int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *err)
 {
     struct ot_sample *s;
@@ -74,5 +92,6 @@ int ot_miner_adopt(struct ot_miner *m, const struct ot_row *row, struct ot_err *
     if (r.kind == OT_KIND_BG_ROI && r.slot >= s->next_bg)
         s->next_bg = r.slot + 1;
     m->next_id++;
+    tell_change(m, row, i);
     return 0;
 }

@@ -164,12 +164,20 @@ static int put_row(struct ot_pool *p, const struct ot_row *r, struct ot_err *err
     return is_known ? 0 : ot_map_set(&p->inst_of, r->id, (uint64_t)got, err);
 }
 
-static int drop_row(struct ot_pool *p, uint64_t id, struct ot_err *err)
+/* A row of whose re-injection this very buffer tells is written once more, so that it stays. */
+static int drop_row(struct ot_pool *p, const struct ot_row *r, const struct ot_map *told,
+                    struct ot_err *err)
 {
-    uint64_t inst;
+    uint64_t inst, batch;
 
-    if (!ot_map_get(&p->inst_of, id, &inst))
+    if (!ot_map_get(&p->inst_of, r->id, &inst))
         return 0;
+    if (ot_map_get(told, r->id, &batch)) {
+        if (put_row(p, r, err) < 0)
+            return err->code;
+        (void)sqlite3_bind_int64(p->stmt[OT_S_RETIRE], 1, (int64_t)inst);
+        return run(p, OT_S_RETIRE, NULL, err);
+    }
     (void)sqlite3_bind_int64(p->stmt[OT_S_DROP], 1, (int64_t)inst);
     (void)sqlite3_bind_int64(p->stmt[OT_S_RETIRE], 1, (int64_t)inst);
     if (run(p, OT_S_DROP, NULL, err) < 0 || run(p, OT_S_RETIRE, NULL, err) < 0)
@@ -354,13 +362,28 @@ static int supersede(struct ot_pool *p, int64_t iter, struct ot_err *err)
     return 0;
 }
 
+/* Before what came: a row may be there anew. */
+static int drop_gone(struct ot_pool *p, struct ot_err *err)
+{
+    const struct ot_buffer *b = &p->back;
+    struct ot_map told = { 0 };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < b->n_items; i++)
+        rc = ot_map_set(&told, b->items[i].row, 1, err);
+    for (size_t i = 0; rc == 0 && i < b->n_rows; i++)
+        if (b->rows[i].op == OT_DIRTY_GONE)
+            rc = drop_row(p, &b->rows[i].row, &told, err);
+    ot_map_release(&told);
+    return rc;
+}
+
 int ot_write_all(struct ot_pool *p, struct ot_err *err)
 {
     struct ot_buffer *b = &p->back;
 
-    for (size_t i = 0; i < b->n_rows; i++)
-        if (b->rows[i].op == OT_DIRTY_GONE && drop_row(p, b->rows[i].row.id, err) < 0)
-            return err->code;
+    if (drop_gone(p, err) < 0)
+        return err->code;
     for (size_t i = 0; i < b->n_rows; i++)
         if (b->rows[i].op == OT_DIRTY_PUT && put_row(p, &b->rows[i].row, err) < 0)
             return err->code;
