@@ -145,6 +145,10 @@ $(TESTS): $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(LIB)
 	$(if $(Q),@echo '  LD    $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# What a tool computes is tested where it is made; the library once more, for the tool's objects.
+$(B)/tests/test_ohempool: $(TOOL_OBJ)
+$(B)/tests/test_ohempool: LDLIBS := $(LIB) $(LDLIBS)
+
 $(B)/tests/run_nets: $(NETS_SRC:%.c=$(B)/%.o) $(LIB)
 	$(if $(Q),@echo '  LD    $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
