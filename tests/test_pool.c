@@ -1,4 +1,5 @@
 /* The pool file: what is in it, who may open it, and what a kill, a full disk or a reader does. */
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -279,17 +280,39 @@ static void a_full_disk_stops_the_file_not_the_training(void **st)
     pk_close(pk_open(&c));
 }
 
+static char *read_doc(void)
+{
+    struct ot_err err = OT_ERR_INIT;
+    size_t n;
+    char *doc = ot_read_file("docs/pool-schema.md", 1 << 20, &n, &err);
+
+    assert_ok(doc ? 0 : -1, &err);
+    return doc;
+}
+
+/* Does the word stand between from and to, and not as a part of another? */
+static bool says(const char *from, const char *to, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *at = from; (at = strstr(at, word)) != NULL && at < to; at++) {
+        char before = at[-1], after = at[n];
+
+        if (!isalnum((unsigned char)before) && before != '_' && !isalnum((unsigned char)after) &&
+            after != '_')
+            return true;
+    }
+    return false;
+}
+
 static void every_query_of_the_documentation_runs(void **st)
 {
     struct ot_pool_conf c = pk_conf(fresh_path("docs"));
-    struct ot_err err = OT_ERR_INIT;
     struct ot_pool *p = pk_open(&c);
-    size_t n;
-    char *doc = ot_read_file("docs/pool-schema.md", 1 << 20, &n, &err), *at = doc;
+    char *doc = read_doc(), *at = doc;
     int queries = 0;
 
     (void)st;
-    assert_ok(doc ? 0 : -1, &err);
     pk_put(p, 1, 5, 3);
     pk_close(p);
     while ((at = strstr(at, "```sql\n")) != NULL) {
@@ -297,11 +320,74 @@ static void every_query_of_the_documentation_runs(void **st)
 
         assert_non_null(end);
         *end = '\0';
-        pk_change(path, at);
+        (void)pk_ask(path, at);
         queries++;
         at = end + 1;
     }
-    assert_true(queries >= 18);
+    print_message("%d queries of docs/pool-schema.md ran\n", queries);
+    assert_true(queries >= 32);
+    ot_free(doc);
+}
+
+static void every_command_of_steering_runs(void **st)
+{
+    static const char command[] = "    sqlite3 pool.db.verdicts \"";
+    struct ot_pool_conf c = pk_conf(fresh_path("steer"));
+    char *doc = read_doc(), *at = doc, file[600];
+    int commands = 0;
+
+    (void)st;
+    pk_close(pk_open(&c));
+    (void)snprintf(file, sizeof file, "%s.verdicts", path);
+    for (; (at = strstr(at, command)) != NULL; commands++) {
+        char *end = strstr(at += strlen(command), "\"\n");
+
+        assert_non_null(end);
+        *end = '\0';
+        pk_change(file, at);
+        at = end + 1;
+    }
+    assert_true(commands >= 6);
+    assert_near(pk_ask(file, "SELECT count(*) FROM verdict"), 2, 0);
+    ot_free(doc);
+}
+
+static void every_table_column_and_view_is_documented(void **st)
+{
+    struct ot_pool_conf c = pk_conf(fresh_path("words"));
+    char *doc = read_doc();
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    int columns = 0;
+
+    (void)st;
+    pk_close(pk_open(&c));
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "SELECT m.name,c.name FROM sqlite_schema m JOIN "
+                           "pragma_table_info(m.name) c WHERE m.type IN('table','view')",
+                           -1, &s, NULL),
+        SQLITE_OK);
+    for (; sqlite3_step(s) == SQLITE_ROW; columns++) {
+        const char *table = (const char *)sqlite3_column_text(s, 0);
+        const char *column = (const char *)sqlite3_column_text(s, 1);
+        char head[100];
+        const char *from, *to;
+
+        (void)snprintf(head, sizeof head, "\n**%s**:", table);
+        from = strstr(doc, head);
+        if (!from)
+            fail_msg("docs/pool-schema.md: %s is not explained", table);
+        to = strstr(from, "```sql");
+        assert_non_null(to);
+        if (!says(from, to, column) &&
+            !(strlen(column) == 2 && strchr("xy", column[0]) && says(from, to, "box")))
+            fail_msg("docs/pool-schema.md: %s.%s is not explained", table, column);
+    }
+    assert_true(columns > 150);
+    (void)sqlite3_finalize(s);
+    (void)sqlite3_close(db);
     ot_free(doc);
 }
 
@@ -317,6 +403,8 @@ int main(void)
         cmocka_unit_test(a_killed_writer_leaves_a_sound_file),
         cmocka_unit_test(a_full_disk_stops_the_file_not_the_training),
         cmocka_unit_test(every_query_of_the_documentation_runs),
+        cmocka_unit_test(every_command_of_steering_runs),
+        cmocka_unit_test(every_table_column_and_view_is_documented),
     };
 
     ot_log_set_level(OT_LOG_ERROR);
