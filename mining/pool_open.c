@@ -110,6 +110,9 @@ static int name_locker(const struct ot_pool *p, struct ot_err *err)
                    ot_lock_blame(p, OT_LOCK_WRITE, who, sizeof who));
 }
 
+#define MAX_ID(table) \
+    "coalesce((SELECT max(inst_id) FROM " table " WHERE inst_id<4611686018427387904),0)"
+
 static int open_run(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_err *err)
 {
     if (ot_sql(p->db, err, "BEGIN IMMEDIATE") < 0)
@@ -118,11 +121,8 @@ static int open_run(struct ot_pool *p, const struct ot_pool_conf *c, struct ot_e
         return err->code;
     /* never one that was used before; a number near the end of the range is a person's joke */
     p->next_inst = 1 + ot_sql_int(p->db,
-                                  "SELECT max(0,max(id)) FROM (SELECT inst_id AS id FROM inst "
-                                  "UNION ALL SELECT inst_id FROM event "
-                                  "UNION ALL SELECT inst_id FROM reinj_item "
-                                  "UNION ALL SELECT inst_id FROM verdict) "
-                                  "WHERE id<4611686018427387904",
+                                  "SELECT max(0," MAX_ID("inst") "," MAX_ID("event") "," MAX_ID(
+                                      "reinj_item") "," MAX_ID("verdict") ")",
                                   0);
     return ot_writer_prepare(p, err) < 0 ? err->code : ot_verdicts_open(p, c, err);
 }
