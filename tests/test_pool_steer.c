@@ -206,7 +206,6 @@ static void a_file_that_is_being_written_is_read_next_time(void **st)
 {
     struct ot_pool_conf c = conf("busy");
     struct ot_pool *p = pk_open(&c);
-    struct ot_err err = OT_ERR_INIT;
     sqlite3 *db = NULL;
 
     (void)st;
@@ -223,7 +222,28 @@ static void a_file_that_is_being_written_is_read_next_time(void **st)
     next_set(p);
     assert_verdict(0, 5, OT_VERDICT_HARD, -1);
     (void)sqlite3_close(db);
-    /* another file takes its place, then nonsense does, then none is there */
+    pk_close(p);
+}
+
+static void another_file_in_its_place_is_read(void **st)
+{
+    struct ot_pool_conf c = conf("place");
+    struct ot_pool *p = pk_open(&c);
+    struct ot_err err = OT_ERR_INIT;
+    size_t n;
+    char *bytes;
+
+    (void)st;
+    pk_change(file, "INSERT INTO verdict(lmdb_key,verdict) VALUES('00000005','hard')");
+    next_set(p);
+    bytes = ot_read_file(file, 1 << 20, &n, &err); /* a copy, edited, renamed over it */
+    assert_ok(bytes ? ot_write_file_atomic(extra, bytes, n, &err) : -1, &err);
+    ot_free(bytes);
+    pk_change(extra, "UPDATE verdict SET lmdb_key='00000006'");
+    assert_int_equal(rename(extra, file), 0);
+    next_set(p);
+    assert_verdict(0, 6, OT_VERDICT_HARD, -1);
+    /* then none is there, then nonsense is: what held goes on to hold */
     assert_int_equal(rename(file, extra), 0);
     pk_nap_ms(50);
     assert_false(has_set(p));
@@ -288,6 +308,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_obeyed_says_why),
         cmocka_unit_test(verdicts_hold_for_the_next_night_and_after_eviction),
         cmocka_unit_test(a_file_that_is_being_written_is_read_next_time),
+        cmocka_unit_test(another_file_in_its_place_is_read),
         cmocka_unit_test(a_bad_overlay_is_refused_with_file_and_line),
         cmocka_unit_test(a_file_of_verdicts_that_is_none_is_refused),
     };
