@@ -64,11 +64,10 @@ static void everything_told_is_in_the_file_after_closing(void **st)
     assert_near(pk_ask(path, "SELECT count(*) FROM snapshot"), 1, 0);
     assert_near(pk_ask(path, "SELECT status='ok' AND metric_end=0.7 FROM runs"), 1, 0);
     assert_near(pk_ask(path, "SELECT loss FROM hardest"), 4, 0);
-    assert_near(
-        pk_ask(
-            path,
-            "SELECT diff=0.5 AND lo=0.25 AND hi=0.75 AND n_treated=30 AND n_control=4 FROM mining_effect WHERE class='all'"),
-        1, 0);
+    assert_near(pk_ask(path,
+                       "SELECT diff=0.5 AND lo=0.25 AND hi=0.75 AND n_treated=30 AND n_control=4 "
+                       "FROM mining_effect WHERE class='all'"),
+                1, 0);
     assert_near(pk_ask(path, "SELECT control IS NULL FROM mining_effect WHERE class='cat'"), 1, 0);
     assert_near(pk_ask(path, "SELECT tested=8 AND recall=0.75 AND precision IS NULL "
                              "FROM quarantine_quality"),
