@@ -2,7 +2,7 @@
  * window.c - the exact running quantile of the last N fresh losses.
  *
  * The window is kept in order of arrival and sorted; a batch of k losses is taken in by sorting
- * k losses and one merge, O(N + k log k), exact at every step.
+ * k losses and moving the blocks between them, O(N + k log N), exact at every step.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -40,26 +40,45 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* sorted -= the first n_out of out, += the first k of in (both sorted here). */
+/* The first place in s[from..n) of a value that is not below v. */
+static int place_of(const float *s, int from, int n, float v)
+{
+    while (from < n) {
+        int mid = from + (n - from) / 2;
+
+        if (s[mid] < v)
+            from = mid + 1;
+        else
+            n = mid;
+    }
+    return from;
+}
+
+/* sorted -= the first n_out of out, += the first k of in (both sorted here): what lies between two
+ * of them moves as a block. */
 static void merge(struct ot_window *w, int n_out, int k)
 {
     float *s = w->sorted;
-    int kept = 0, o = 0, a, b, at;
+    int from = 0, kept = 0, end;
 
     qsort(w->in, (size_t)k, sizeof *w->in, by_value);
     qsort(w->out, (size_t)n_out, sizeof *w->out, by_value);
-    for (int i = 0; i < w->n; i++) {
-        if (o < n_out && s[i] == w->out[o])
-            o++;
-        else
-            s[kept++] = s[i];
+    for (int o = 0; o < n_out; o++) {
+        int at = place_of(s, from, w->n, w->out[o]);
+
+        memmove(s + kept, s + from, (size_t)(at - from) * sizeof *s);
+        kept += at - from;
+        from = at + 1;
     }
-    w->n = kept + k;
-    for (a = kept - 1, b = k - 1, at = w->n - 1; b >= 0; at--) {
-        if (a >= 0 && s[a] > w->in[b])
-            s[at] = s[a--];
-        else
-            s[at] = w->in[b--];
+    memmove(s + kept, s + from, (size_t)(w->n - from) * sizeof *s);
+    end = kept + w->n - from;
+    w->n = end + k;
+    for (int b = k - 1; b >= 0; b--) {
+        int at = place_of(s, 0, end, w->in[b]);
+
+        memmove(s + at + b + 1, s + at, (size_t)(end - at) * sizeof *s);
+        s[at + b] = w->in[b];
+        end = at;
     }
 }
 
