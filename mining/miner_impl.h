@@ -130,9 +130,9 @@ struct ot_sentinel { /* the losses of its best evaluation */
     float factor;    /* of max_share that is left */
 };
 
-struct ot_margin { /* of one instance, for the thermometer */
+struct ot_margin { /* of a planted instance, for the thermometer */
     float v;
-    bool planted;
+    uint32_t others; /* others from the planted one before up to this one */
 };
 
 struct ot_miner {
@@ -257,6 +257,7 @@ void ot_stats_release(struct ot_stats *s);
 
 /* share.c */
 double ot_share(const struct ot_miner *m); /* limit of re-injected iterations, as of now */
+double ot_noise(struct ot_miner *m);       /* proof.c: share of wrong labels; NaN: no estimate */
 void ot_share_read(struct ot_miner *m);    /* once an iteration: the noise, now and then */
 
 /* image.c, image_mind.c: one description for both directions */

@@ -130,9 +130,7 @@ int ot_miner_effects(const struct ot_miner *m, struct ot_mining_effect *e, int m
 /* ---- the thermometer ------------------------------------------------------------------------- */
 
 struct reading {
-    struct ot_margin *margin; /* of those with two looks or more */
-    size_t n;
-    int64_t planted_margins, others, others_held;
+    int64_t others, others_held;
     struct ot_thermometer t;
 };
 
@@ -151,10 +149,40 @@ static void read_one(const struct ot_miner *m, uint64_t key, const struct ot_sta
     r->t.quarantined += planted && held;
     r->others += !planted && enough;
     r->others_held += !planted && held;
-    if (s->n_seen < 2)
+}
+
+struct mixture { /* of those with two looks or more */
+    struct ot_margin *margin;
+    size_t n;
+    int64_t others;
+};
+
+static void take_planted(const struct ot_miner *m, uint64_t key, const struct ot_stat *s, void *ctx)
+{
+    struct mixture *x = ctx;
+
+    if (s->n_seen >= 2 && ot_is_planted(m, key))
+        x->margin[x->n++] = (struct ot_margin){ .v = s->margin };
+}
+
+static void count_other(const struct ot_miner *m, uint64_t key, const struct ot_stat *s, void *ctx)
+{
+    struct mixture *x = ctx;
+    size_t from = 0, end = x->n;
+
+    if (s->n_seen < 2 || ot_is_planted(m, key))
         return;
-    r->margin[r->n++] = (struct ot_margin){ s->margin, planted };
-    r->planted_margins += planted;
+    while (from < end) {
+        size_t mid = from + (end - from) / 2;
+
+        if (x->margin[mid].v < s->margin)
+            from = mid + 1;
+        else
+            end = mid;
+    }
+    x->others++;
+    if (from < x->n)
+        x->margin[from].others++;
 }
 
 static int by_margin(const void *pa, const void *pb)
@@ -164,22 +192,31 @@ static int by_margin(const void *pa, const void *pb)
     return (a->v > b->v) - (a->v < b->v);
 }
 
-/* Least ratio of the two distribution functions; NaN with too few planted ones. */
-static double mixture_share(struct reading *r)
+/* Least ratio of the two distribution functions, which is at a planted one; NaN with too few.
+ * A run asks this often: nothing is sorted but the planted ones. */
+double ot_noise(struct ot_miner *m)
 {
-    int64_t planted = 0, other = 0, others = (int64_t)r->n - r->planted_margins;
+    struct mixture x = { 0 };
+    struct ot_err no_memory = OT_ERR_INIT;
+    int64_t other = 0;
     double least = 1;
 
-    if (r->planted_margins < LEAST_PLANTED || others < 1)
+    if (ot_grow(&m->margins, &m->margins_cap, (size_t)m->stats.used, sizeof *m->margins,
+                &no_memory) < 0)
         return NAN;
-    qsort(r->margin, r->n, sizeof *r->margin, by_margin);
-    for (size_t k = 0; k < r->n; k++) {
-        planted += r->margin[k].planted;
-        other += !r->margin[k].planted;
-        if (planted >= LEAST_PLANTED && LEAST_PART * planted >= r->planted_margins &&
-            (k + 1 == r->n || r->margin[k + 1].v > r->margin[k].v))
-            least = fmin(least, (double)other / (double)others * (double)r->planted_margins /
-                                    (double)planted);
+    x.margin = m->margins;
+    ot_stats_each(m, take_planted, &x);
+    if (x.n < LEAST_PLANTED)
+        return NAN;
+    qsort(x.margin, x.n, sizeof *x.margin, by_margin);
+    ot_stats_each(m, count_other, &x);
+    if (x.others < 1)
+        return NAN;
+    for (size_t k = 0; k < x.n; k++) {
+        other += x.margin[k].others;
+        if (k + 1 >= LEAST_PLANTED && LEAST_PART * (k + 1) >= x.n &&
+            (k + 1 == x.n || x.margin[k + 1].v > x.margin[k].v))
+            least = fmin(least, (double)other / (double)x.others * (double)x.n / (double)(k + 1));
     }
     return least;
 }
@@ -199,21 +236,16 @@ static void wilson(struct ot_thermometer *t)
 
 struct ot_thermometer ot_miner_thermometer(struct ot_miner *m)
 {
-    struct ot_err no_memory = OT_ERR_INIT;
     struct reading r = {
         .t = { .recall = NAN, .recall_lo = NAN, .recall_hi = NAN, .noise = NAN, .precision = NAN }
     };
 
     if (m->conf.thermometer <= 0)
         return r.t;
-    if (ot_grow(&m->margins, &m->margins_cap, (size_t)m->stats.used, sizeof *m->margins,
-                &no_memory) < 0)
-        return r.t;
-    r.margin = m->margins;
     ot_stats_each(m, read_one, &r);
     if (r.t.tested > 0)
         wilson(&r.t);
-    r.t.noise = mixture_share(&r);
+    r.t.noise = ot_noise(m);
     if (r.t.tested > 0 && r.others_held > 0)
         r.t.precision = fmin(1, r.t.recall * r.t.noise * (double)r.others / (double)r.others_held);
     if (isnan(r.t.noise))

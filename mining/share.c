@@ -43,8 +43,7 @@ void ot_share_read(struct ot_miner *m)
     if (!m->conf.auto_share || m->iters < m->next_reading || m->stats.used == 0)
         return;
     m->next_reading = m->iters + OT_READ_EVERY + (int64_t)m->stats.used / READ_PART;
-    m->noise = m->conf.thermometer > 0 ? ot_miner_thermometer(m).noise
-                                       : (double)m->held / (double)m->stats.used;
+    m->noise = m->conf.thermometer > 0 ? ot_noise(m) : (double)m->held / (double)m->stats.used;
 }
 
 double ot_share(const struct ot_miner *m)
