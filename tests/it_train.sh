@@ -101,7 +101,7 @@ assert sum(l["kind"] in ("train", "pool") for l in lines) == 60, len(lines)
 assert sum(l["kind"] == "test" for l in lines) == 4, [l for l in lines if l["kind"] == "test"]
 ' "$T/a/metrics.jsonl"
 sql() { # FILE QUERY
-    sqlite3 -batch "$1" "$2"
+    sqlite3 -batch -cmd '.timeout 5000' "$1" "$2"
 }
 [ "$(sql "$T/a/pool.db" 'PRAGMA integrity_check')" = ok ]
 result $? "the pool is whole"
@@ -129,6 +129,13 @@ holds "takes over what the pool knows" grep -q "taken over from earlier runs: [1
 holds "says what mining did" grep -q "control group: " "$T/a/train.log"
 holds "and how many wrong labels it finds" grep -q "thermometer: of [1-9]" "$T/a/train.log"
 ends "fine-tuning from weights that are moved away" 0 "" --weights "$T/a/a_iter_60.caffemodel" "$T/a.conf"
+
+conf "$T/late.conf" "$T/net" "$T/late" "max_iter: 40"
+ends "a run without mining" 0 "" --no-mining --set snapshot=20 "$T/late.conf"
+rm "$T"/late/late_iter_40.*
+cp "$T/a/pool.db" "$T/late/"
+ends "is resumed with it" 0 "resumed from" --resume "$T/late.conf"
+holds "and takes over what the pool knows" grep -q "taken over from earlier runs: [1-9]" "$T/late/train.log"
 
 # ---- corrected labels ----
 conf "$T/o.conf" "$T/net" "$T/o" "max_iter: 60 label_overlay: '$T/o.jsonl'"
@@ -198,28 +205,25 @@ result $? "which came about in the same way"
 result $? "which knows whose run went on"
 
 # ---- steered while it runs ----
-slow v "max_iter: 200000"
-sed -i 's/max_iter: 20000 / /' "$T/v.conf"
+until_is() { # VALUE QUERY: of the pool, within ten seconds and while the run goes on
+    local i
+    for ((i = 0; i < 200; i++)); do
+        [ "$(sql "$T/v/pool.db" "$2" 2>>"$T/err")" != "$1" ] || break
+        sleep 0.05
+    done
+    [ $i -lt 200 ] && kill -0 $pid
+}
+slow v "max_iter: 20000000"
+sed -i 's/max_iter: 20000 / /; s/snapshot: 2000/snapshot: 100000/' "$T/v.conf"
 "$O" "$T/v.conf" >"$T/out" 2>"$T/err" &
 pid=$!
-await "$T/v/v_iter_2000.solverstate" 30
-key=$(sql "$T/v/pool.db" "SELECT lmdb_key FROM inst JOIN sample USING(sample_id) WHERE label = label_given AND planted = 0 LIMIT 1")
-sql "$T/v/pool.db.verdicts" "INSERT INTO verdict(lmdb_key, verdict, new_label) SELECT '$key', 'relabel', 1 - label
-    FROM (SELECT $(sql "$T/v/pool.db" "SELECT label FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'") AS label)"
-for ((i = 0; i < 100; i++)); do
-    obeyed=$(sql "$T/v/pool.db" "SELECT label <> label_given FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'" 2>>"$T/err")
-    [ "$obeyed" != 1 ] || break
-    sleep 0.05
-done
-[ "$obeyed" = 1 ] && kill -0 $pid
+await "$T/v/pool.db.verdicts" 30
+key=$(sql "$T/a/pool.db" "SELECT max(lmdb_key) FROM sample")
+sql "$T/v/pool.db.verdicts" "INSERT INTO verdict(lmdb_key, verdict, new_label) VALUES('$key', 'relabel', 1)"
+until_is "1" "SELECT count(*) FROM verdict WHERE source = 'file' AND outcome = 'obeyed'"
 result $? "a verdict is obeyed while it runs"
 sql "$T/v/pool.db.verdicts" "DELETE FROM verdict"
-for ((i = 0; i < 100; i++)); do
-    obeyed=$(sql "$T/v/pool.db" "SELECT label = label_given FROM inst JOIN sample USING(sample_id) WHERE lmdb_key = '$key'" 2>>"$T/err")
-    [ "$obeyed" != 1 ] || break
-    sleep 0.05
-done
-[ "$obeyed" = 1 ] && kill -0 $pid
+until_is "0" "SELECT count(*) FROM verdict"
 result $? "and taken back"
 kill -INT $pid
 wait $pid

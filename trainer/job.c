@@ -191,10 +191,10 @@ int ot_job_start(struct ot_job *j, const struct ot_train_opts *opts, struct ot_e
     if (j->mine && ot_mine_open_pool(j->mine, j->dev->name, from.iter * j->param->iter_size,
                                      from.run, err) < 0)
         return err->code;
-    if (!resume && j->mine && ot_mine_begin(j->mine, 0, err) < 0)
-        return err->code;
     if (resume && ot_snapshot_restore(j->solver, j->feeds, j->mine, resume, err) < 0)
         return ot_err_wrap(err, "resume");
+    if (j->mine && ot_mine_begin(j->mine, j->solver->iter * j->param->iter_size, err) < 0)
+        return err->code;
     if (resume)
         ot_log(OT_LOG_INFO, "train", "resumed from %s at iteration %lld", resume,
                (long long)j->solver->iter);

@@ -251,6 +251,8 @@ static int carry(struct ot_mine *m, struct ot_err *err)
 
 int ot_mine_begin(struct ot_mine *m, int64_t iter, struct ot_err *err)
 {
+    if (m->restored)
+        return 0;
     if (take_verdicts(m, iter, err) < 0 || (m->pool && m->param->carry && carry(m, err) < 0))
         return ot_err_wrap(err, "mining");
     return 0;

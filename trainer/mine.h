@@ -49,8 +49,8 @@ int ot_mine_attach(struct ot_mine *m, struct ot_net *net, struct ot_err *err);
 int ot_mine_open_pool(struct ot_mine *m, const char *device, int64_t iter_start, int64_t parent_run,
                       struct ot_err *err);
 
-/* Before the first iteration of a run that does not resume: the verdicts that hold, and what the
- * pool file knows of earlier nights. */
+/* Before the first iteration: the verdicts that hold, and what the pool file knows of earlier
+ * nights; nothing after a restore. */
 int ot_mine_begin(struct ot_mine *m, int64_t iter, struct ot_err *err);
 
 /* Applies new verdicts; then the samples of iteration `iter` when it is a re-injection (borrowed),

@@ -33,6 +33,7 @@ struct ot_mine {
     struct ot_blob *label, *prob, *inst, *rois, *matched; /* rois, matched: RoI kind only */
     bool weighted;                    /* the loss weighs its instances as the data layer says */
     const struct ot_node *other_loss; /* that learns from the labels too, or NULL */
+    bool restored;                    /* from a snapshot, with the verdicts that held then */
     bool as_given;       /* this pass is fed what the data set says: given labels, weights 1 */
     const char *overlay; /* path of label_overlay, or NULL */
 

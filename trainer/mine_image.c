@@ -117,6 +117,7 @@ int ot_mine_restore(struct ot_mine *m, const void *bytes, size_t n, int64_t iter
     size = (size_t)h.lag_n * h.look_size;
     if (ot_miner_restore(m->miner, looks + size, n - sizeof h - size, err) < 0)
         return err->code;
+    m->restored = true;
     if (m->log)
         ot_looklog_resume(m->log, bytes, n);
     /* what the miner made of the lagging losses will be made of them again */

@@ -91,8 +91,7 @@ static int read_ours(struct ot_solver *s, struct ot_feeds *feeds, struct ot_mine
     int rc;
 
     if (!ot_exists(path)) {
-        ot_log(OT_LOG_WARN, "snapshot", "%s is not there: data starts at record 0, the pool empty",
-               path);
+        ot_log(OT_LOG_WARN, "snapshot", "%s is not there: data and mining begin anew", path);
         return 0;
     }
     bytes = read_whole(path, &h, err);

@@ -3,10 +3,10 @@
  *
  * .caffemodel (NetParameter) and .solverstate (SolverState) are Caffe's own formats.  .otstate is
  * ours: the data position and the mining state; without it (a snapshot of Caffe's) data starts at
- * record 0 and the pool empty, as Caffe's resume does.  With snapshot_format: HDF5 the first two
- * are .caffemodel.h5 and .solverstate.h5; a file that is read is one in HDF5 when it ends in .h5.
- * Each file is written whole or not at all, the .solverstate last, so that its being there means
- * the snapshot is complete.
+ * record 0 and mining begins anew, as Caffe's resume does.  With snapshot_format: HDF5 the first
+ * two are .caffemodel.h5 and .solverstate.h5; a file that is read is one in HDF5 when it ends in
+ * .h5. Each file is written whole or not at all, the .solverstate last, so that its being there
+ * means the snapshot is complete.
  *
  * PoolingParameter field 13 means opposite things in BVLC Caffe (round_mode, FLOOR = 1) and here
  * (ceil_mode, true = 1); a .caffemodel is written in BVLC's sense.
