@@ -158,6 +158,7 @@ static int note(void *ctx, const struct ot_night_row *a, const struct ot_night_r
     struct seen *s = ctx;
 
     (void)err;
+    assert_true(!a || !b || a->slot == b->slot);
     *(a && b ? &s->pairs : a ? &s->only_a : &s->only_b) += 1;
     strcat(s->order, (a ? a : b)->key);
     return 0;
