@@ -110,7 +110,8 @@ static void show(const struct ot_cell *c, struct ot_str *s)
         ot_str_printf(s, "%lld", (long long)c->i);
         return;
     case OT_CELL_NUM:
-        ot_str_printf(s, c->num != 0 && fabs(c->num) < 0.001 ? "%.2g" : "%.3f", c->num);
+        ot_str_printf(s, c->num != 0 && fabs(c->num) < 0.001 ? "%.2g" : "%.3f",
+                      c->num == 0 ? 0 : c->num); /* no -0.000 */
         return;
     case OT_CELL_TEXT:
         break;
