@@ -160,6 +160,16 @@ holds "at 200 nothing of later is known" json "d and all(r['since'] <= 200 and r
 says "and people are told what is not" "What the events do not tell" at "$P" --iter 200
 fails "beyond the end" 64 "has the iterations 0 to 400, got 401" at "$P" --iter 401
 
+# ---- names that have a meaning in URIs ----
+odd="$T/100% odd?#.db"
+cp "$P" "$odd"
+says "a name with %, ? and # is a name" "inst_id" top "$odd" --limit 1
+fails "unmark makes no file" 66 "there is no such file" unmark "$odd" "$key"
+[ ! -e "$odd.verdicts" ]
+result $? "there is none"
+says "mark does" "ignore" mark "$odd" "$key" ignore
+says "which explain finds" "no training has read it yet" explain "$odd" "$key"
+
 # ---- a person speaks, the next night obeys ----
 says "mark writes the file beside the pool" "$key, image 0: relabel" mark "$P" "$key" relabel --label striped --note "I looked" --who ann
 same "not the pool" "$(sql "$P" 'SELECT count(*) FROM verdict') $(sql "$P.verdicts" 'SELECT lmdb_key, new_label, who FROM verdict')" "0 $key|1|ann"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "tools/pool_cmd.h"
 #include "tools/pool_say.h"
@@ -85,8 +86,13 @@ static int mark(struct mark *m, const char *what, const char *verdict, struct ot
 static int unmark(struct mark *m, const char *what, struct ot_err *err)
 {
     struct ot_say say;
+    char path[1100];
     int n, rc;
 
+    (void)snprintf(path, sizeof path, "%s.verdicts", m->d.path);
+    if (!ot_exists(m->file ? m->file : path)) /* nothing to take back, and nothing to make */
+        return ot_fail(err, OT_ENOINPUT, "'%s': no verdict is about '%s': there is no such file",
+                       m->file ? m->file : path, what);
     if (resolve(m, what, err) < 0 || ot_say_open(&say, m->d.path, m->file, err) < 0)
         return err->code;
     n = ot_say_drop(&say, m->who.key, m->who.kind, m->who.slot, m->who.inst, err);
