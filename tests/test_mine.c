@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/db.h"
@@ -331,6 +332,68 @@ static void fields_have_ranges_and_places(void **state)
     }
 }
 
+/* The second cell of a field's line in the table of docs/mining.md. */
+static void documented(const char *docs, const char *field, char *cell, size_t n)
+{
+    char head[64];
+    const char *line, *end;
+
+    (void)snprintf(head, sizeof head, "\n| `%s` | ", field);
+    line = strstr(docs, head);
+    if (!line)
+        fail_msg("docs/mining.md says nothing of mining.%s", field);
+    line += strlen(head);
+    end = strstr(line, " |");
+    assert_true(end && (size_t)(end - line) < n);
+    (void)snprintf(cell, n, "%.*s", (int)(end - line), line);
+}
+
+static void every_field_is_documented_with_its_default(void **state)
+{
+    const ProtobufCMessageDescriptor *d = &caffe__mining_parameter__descriptor;
+    Caffe__MiningParameter def;
+    struct ot_err err = OT_ERR_INIT;
+    size_t n;
+    char *docs = ot_read_file("docs/mining.md", 1 << 20, &n, &err);
+
+    (void)state;
+    assert_ok(docs ? 0 : err.code, &err);
+    caffe__mining_parameter__init(&def);
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+        const char *at = (const char *)&def + f->offset;
+        char cell[100], want[100] = "";
+        int v = 0;
+
+        documented(docs, f->name, cell, sizeof cell);
+        if (f->type == PROTOBUF_C_TYPE_FLOAT) {
+            float x;
+
+            memcpy(&x, at, sizeof x);
+            assert_near(strtod(cell, NULL), x, 1e-6);
+            continue;
+        }
+        if (f->type == PROTOBUF_C_TYPE_STRING) {
+            if (f->default_value)
+                (void)snprintf(want, sizeof want, "`%s`", (const char *)f->default_value);
+            else
+                continue; /* said in words */
+        } else {
+            memcpy(&v, at, sizeof v);
+            if (f->type == PROTOBUF_C_TYPE_ENUM)
+                (void)snprintf(want, sizeof want, "%s",
+                               protobuf_c_enum_descriptor_get_value(f->descriptor, v)->name);
+            else if (f->type == PROTOBUF_C_TYPE_BOOL)
+                (void)snprintf(want, sizeof want, "%s", v ? "true" : "false");
+            else
+                (void)snprintf(want, sizeof want, "%d", v);
+        }
+        if (strcmp(cell, want) != 0)
+            fail_msg("mining.%s: the default is %s, docs/mining.md says %s", f->name, want, cell);
+    }
+    ot_free(docs);
+}
+
 static void the_naive_pool_has_no_guards(void **state)
 {
     const char block[] = "scope: ALL control: 0.2 thermometer: 0.01 auto_share: true";
@@ -363,6 +426,8 @@ static void without_weights_nothing_wrong_is_planted(void **state)
     c = rules("thermometer: 0.01", &f, &err);
     assert_ok(err.code, &err);
     assert_near(c.thermometer, 0, 0);
+    (void)rules("importance: PER", &usual, &err);
+    assert_error(&err, OT_ECONFIG, "importance: a uniform draw has no bias to weigh");
     (void)rules("importance: PER", &f, &err);
     assert_error(&err, OT_ECONFIG, "importance: must be NONE where the loss has no weights");
     f.unweighted = false;
@@ -435,6 +500,7 @@ int main(void)
         cmocka_unit_test(boxes_change_class_or_go),
         cmocka_unit_test(a_detector_is_fed_weights_labels_and_booked_boxes),
         cmocka_unit_test(fields_have_ranges_and_places),
+        cmocka_unit_test(every_field_is_documented_with_its_default),
         cmocka_unit_test(the_naive_pool_has_no_guards),
         cmocka_unit_test(without_weights_nothing_wrong_is_planted),
         cmocka_unit_test(weights_are_followed_from_the_data_to_the_loss),

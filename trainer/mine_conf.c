@@ -210,6 +210,13 @@ static int check_conf(const Caffe__MiningParameter *p, const struct ot_doc *doc,
                       c->importance == OT_IMPORTANCE_RANK ? "RANK" : "PER");
         return ot_err_at(err, ot_doc_loc(doc, p, "importance"));
     }
+    if (c->importance && c->priority == OT_PRIORITY_UNIFORM) {
+        (void)ot_fail(
+            err, OT_ECONFIG,
+            "mining.importance: a uniform draw has no bias to weigh; needs priority LOSS, "
+            "got UNIFORM");
+        return ot_err_at(err, ot_doc_loc(doc, p, "importance"));
+    }
     if (c->n_samples < (uint32_t)c->batch) {
         (void)ot_fail(err, OT_ECONFIG, "mining.batch: %d samples, but the data set has only %u",
                       c->batch, c->n_samples);
