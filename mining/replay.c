@@ -148,6 +148,7 @@ static int on_sentinel(struct again *a, const struct ot_looks_part *p, struct ot
 {
     float share = 0;
 
+    a->out->sentinels++;
     if (ot_miner_sentinel(a->m, p->iter, p->loss, p->n, &share, err) < 0)
         return err->code;
     if (share < p->share || share > p->share)
@@ -169,6 +170,7 @@ static int one_call(struct again *a, enum ot_looklog_type type, const struct ot_
         ot_replay_count_looks(a->count, p->look, p->n);
         return ot_miner_observe(a->m, p->iter, p->reinjected, p->look, p->n, err);
     case OT_REC_VERDICTS:
+        a->out->verdicts++;
         return ot_miner_judge(a->m, p->iter, p->verdict, p->n, err);
     case OT_REC_SENTINEL:
         return on_sentinel(a, p, err);

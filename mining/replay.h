@@ -36,8 +36,9 @@ struct ot_replay {
     int64_t absent, left;                      /* other rules only, see above */
     int64_t rows_reinjected, rows_doubted; /* ever re-injected; of these quarantined at the end */
     int resumes, gaps;
-    bool ended;          /* the log has its end */
-    int64_t broken_from; /* -1: it is not broken */
+    int verdicts, sentinels; /* sets of verdicts, tests of the sentinel set */
+    bool ended;              /* the log has its end */
+    int64_t broken_from;     /* -1: it is not broken */
 
     struct ot_replay_counts all, *label; /* by class, n_classes */
     int n_classes;

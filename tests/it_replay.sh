@@ -30,28 +30,37 @@ ends() { # NAME RC TEXT COMMAND...: text on stdout or stderr
 ends "the data is made" 0 "" "$B/ohemdata" idx "$T/images" "$T/labels" "$T/d.lmdb"
 for ((i = 0; i < 100; i++)); do printf '%08d %d\n' $i $((i % 2)); done >"$T/truth"
 cat >"$T/net" <<END
-layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight'
+layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight' include { phase: TRAIN }
   transform_param { scale: 0.00390625 }
   data_param { source: '$T/d.lmdb' batch_size: 8 backend: LMDB shuffle: true } }
+layer { name: 'data' type: 'Data' top: 'data' top: 'label' include { phase: TEST }
+  transform_param { scale: 0.00390625 }
+  data_param { source: '$T/d.lmdb' batch_size: 10 backend: LMDB } }
 layer { name: 'ip' type: 'InnerProduct' bottom: 'data' top: 'ip'
   inner_product_param { num_output: 2 weight_filler { type: 'xavier' } } }
 layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'ip' bottom: 'label' bottom: 'weight'
-  top: 'loss' top: 'prob' top: 'each' }
+  top: 'loss' top: 'prob' top: 'each' include { phase: TRAIN } }
+layer { name: 'acc' type: 'Accuracy' bottom: 'ip' bottom: 'label' top: 'acc' include { phase: TEST } }
 END
 cat >"$T/r.conf" <<END
 net: '$T/net' run_dir: '$T/run' base_lr: 0.1 momentum: 0.9 lr_policy: 'fixed'
-display: 1000 snapshot: 100 random_seed: 3 threads: 1 max_iter: 400
-mining { warmup: 0 window: 16 quantile: 0.8 cooldown: 2 loss_log: 'looks.log' }
+display: 1000 snapshot: 100 test_interval: 150 test_iter: 1 random_seed: 3 threads: 1 max_iter: 400
+mining { warmup: 0 window: 16 quantile: 0.8 cooldown: 2 loss_log: 'looks.log' flush_s: 0.05 sentinel: 20 }
 END
 
 ends "a run writes its loss log" 75 "max_time_s" "$O" "$T/r.conf" --set max_time_s=0.001
 ends "and goes on with it" 0 "resumed from" "$O" "$T/r.conf" --resume
-ends "every decision is reproduced" 0 "iterations 0 to 399, resumed 1 times: " \
+ends "every decision is reproduced" 0 "iterations 0 to 399, resumed 1 times, 3 tests of the sentinel set: " \
     "$B/ohempool" replay "$T/run/looks.log"
 long=(--set "run_dir=$T/killed" --set max_iter=1000000 --set max_time_s=0.5)
+sql=$(command -v sqlite3)
 for resume in "" --resume; do
     "$O" "$T/r.conf" "${long[@]}" $resume >/dev/null 2>&1 &
-    sleep 0.3
+    sleep 0.15
+    # a person marks what is being trained on
+    [ -z "$sql" ] || "$sql" "$T/killed/pool.db" ".timeout 5000" "INSERT INTO verdict(inst_id,verdict)
+        SELECT inst_id,'mislabelled' FROM inst ORDER BY loss DESC LIMIT 2" 2>>"$T/err"
+    sleep 0.15
     kill -9 $!
     wait $! 2>/dev/null
 done
@@ -59,6 +68,12 @@ ends "what a run killed twice has logged is reproduced" 0 "resumed 1 times" \
     "$B/ohempool" replay "$T/killed/looks.log"
 ends "and what it does then" 75 "resumed from" "$O" "$T/r.conf" "${long[@]}" --resume
 ends "to its end" 0 "resumed 2 times" "$B/ohempool" replay "$T/killed/looks.log"
+if [ -n "$sql" ]; then
+    ends "verdicts are obeyed again" 0 " times new verdicts" \
+        "$B/ohempool" replay "$T/killed/looks.log"
+else
+    skip "verdicts are obeyed again" "no sqlite3"
+fi
 ends "as JSON" 0 '"first_iter":0,"last_iter":399,"resumes":1,"gaps":0,"ended":true,' \
     "$B/ohempool" replay "$T/run/looks.log" --json
 ends "by the rules of a config" 0 "other     all" \

@@ -249,6 +249,10 @@ static void say(const struct ot_looks_file *f, const struct ot_replay *r,
         ot_out(", resumed %d times", r->resumes);
     if (r->gaps)
         ot_out(", %d gaps before a resume", r->gaps);
+    if (r->verdicts)
+        ot_out(", %d times new verdicts", r->verdicts);
+    if (r->sentinels)
+        ot_out(", %d tests of the sentinel set", r->sentinels);
     ot_out(": %llu decisions reproduced (%llu events, %llu batches drawn)\n",
            (unsigned long long)(r->tally.n_events + r->tally.n_draws),
            (unsigned long long)r->tally.n_events, (unsigned long long)r->tally.n_draws);
@@ -280,11 +284,13 @@ static int report(const struct wish *w, const struct ot_looks_file *f, const str
         rc = ot_str_ok(&rows, err);
         ot_out(
             "{\"first_iter\":%lld,\"last_iter\":%lld,\"resumes\":%d,\"gaps\":%d,\"ended\":%s,"
+            "\"verdicts\":%d,\"sentinels\":%d,"
             "\"events\":%llu,\"batches\":%llu,\"absent\":%lld,\"left\":%lld,\"policies\":[%s]}\n",
             (long long)r->first_iter, (long long)r->last_iter, r->resumes, r->gaps,
-            r->ended ? "true" : "false", (unsigned long long)r->tally.n_events,
-            (unsigned long long)r->tally.n_draws, (long long)(other ? other->absent : 0),
-            (long long)(other ? other->left : 0), rows.buf ? rows.buf : "");
+            r->ended ? "true" : "false", r->verdicts, r->sentinels,
+            (unsigned long long)r->tally.n_events, (unsigned long long)r->tally.n_draws,
+            (long long)(other ? other->absent : 0), (long long)(other ? other->left : 0),
+            rows.buf ? rows.buf : "");
     } else if (rc == 0) {
         if (ot_pcmd_people(&w->out))
             say(f, r, other);
