@@ -208,6 +208,7 @@ static int32_t new_row(struct ot_miner *m, int64_t iter, const struct ot_look *k
 static int admit(struct ot_miner *m, int64_t iter, const struct ot_look *k,
                  const struct ot_bound *b, struct ot_err *err)
 {
+    const struct ot_stat *s;
     char text[48];
     int32_t i;
 
@@ -217,6 +218,9 @@ static int admit(struct ot_miner *m, int64_t iter, const struct ot_look *k,
     i = new_row(m, iter, k, err);
     if (i < 0)
         return err->code;
+    s = ot_stat_find(m, ot_row_key(m->e[i].r.sample, m->e[i].r.kind, m->e[i].r.slot));
+    if (s && m->e[i].r.state == OT_WAITING && ot_stat_doubtful(m, s))
+        ot_row_rest(m, i, iter);
     ot_tell_row(m, iter, i);
     ot_tell(m, iter, i, OT_EV_ADMIT, "loss %.2f %s; class share %.0f %%%s", (double)k->loss,
             ot_bound_text(m, b, text), 100.0 * m->class[k->label].rows / m->n_rows,
@@ -313,10 +317,8 @@ static int look_at_instance(struct ot_miner *m, const struct ot_pass *p, const s
         s->flags |= OT_STAT_ADMITTED; /* also a row of an earlier night that it wakes */
     *known = i >= 0 || ot_is_excluded(j);
     if (ot_is_excluded(j) || ot_is_hard(j) || !m->conf.scope_all || p->reinjected ||
-        !p->after_warmup || k->pred == k->label || !ot_stat_suspect(m, s)) {
-        *known = *known || ot_stat_doubtful(m, s); /* not admitted */
+        !p->after_warmup || k->pred == k->label || !ot_stat_suspect(m, s))
         return 0;
-    }
     *known = true;
     return hold_suspect(m, p, k, s, err);
 }
