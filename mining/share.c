@@ -4,7 +4,7 @@
  *
  * With a share q of wrong labels in the data, and A times as many among what is re-injected, a
  * share r of re-injections makes the effective noise (1 - r) q + r q A; kept below q_max this gives
- * r <= (q_max - q) / (q (A - 1)).  Here q_max = 1.25 q + 0.005: where hardly a label is wrong
+ * r <= (q_max - q) / (q (A - 1)).  Here q_max = q + 0.005: where hardly a label is wrong
  * nothing is lost by training on the hard ones, and the user's limit holds.
  *
  * Both numbers come from the planted labels, which are wrong for certain and are mined like any
@@ -56,7 +56,7 @@ double ot_share(const struct ot_miner *m)
     a = enrichment(m);
     if (!m->conf.auto_share || !(q > 0) || a <= 1)
         return share;
-    return fmin(share, (0.25 * q + 0.005) / (q * (a - 1)));
+    return fmin(share, 0.005 / (q * (a - 1)));
 }
 
 /* ---- the sentinel ---------------------------------------------------------------------------- */

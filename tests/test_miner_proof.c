@@ -418,11 +418,11 @@ static void the_share_falls_with_the_noise(void **st)
     }
     assert_near(m->noise, (double)m->held / (double)m->stats.used, 0.02);
     assert_true(m->held > 20 && before < 0.5f);
-    assert_near(ot_miner_counts(m).share, (0.25 * m->noise + 0.005) / (m->noise * 7), 1e-6);
+    assert_near(ot_miner_counts(m).share, 0.005 / (m->noise * 7), 1e-6);
     m->noise = 0.0005; /* hardly anything is wrong: the user's limit */
     assert_near(ot_miner_counts(m).share, 0.5f, 0);
     m->noise = 0.1;
-    assert_near(ot_miner_counts(m).share, 0.03 / 0.7, 1e-6);
+    assert_near(ot_miner_counts(m).share, 0.005 / 0.7, 1e-6);
     ot_miner_free(m);
 }
 
@@ -438,10 +438,10 @@ static void planted_labels_measure_how_much_denser_wrong_ones_are_in_the_pool(vo
     c.thermometer = 0.01f;
     m = ot_story_born(&c, &s);
     m->noise = 0.1;
-    assert_near(ot_miner_counts(m).share, 0.03 / 0.7, 1e-6); /* A is 8 until it is known */
+    assert_near(ot_miner_counts(m).share, 0.005 / 0.7, 1e-6); /* A is 8 until it is known */
     m->seen_again = 9000;
     m->planted_again = 360; /* 4 % of them, not 1 % */
-    assert_near(ot_miner_counts(m).share, 0.03 / (0.1 * (4.4 - 1)), 1e-5);
+    assert_near(ot_miner_counts(m).share, 0.005 / (0.1 * (4.4 - 1)), 1e-5);
     m->planted_again = 0; /* no denser than elsewhere: nothing to fear */
     assert_near(ot_miner_counts(m).share, 1, 0);
     ot_miner_free(m);
