@@ -152,7 +152,7 @@ fails "nobody of that name" 66 "no row has the key" explain "$P" nobody
 as_table() { # NAME: the states after the last iteration are those of the rows
     holds "$1" json "sorted((r['inst_id'], r['state']) for r in d) == sorted(
     (i, 'pending' if s in (0, 1) else {2: 'learned', 3: 'quarantined', 4: 'excluded', 6: 'control'}[s]) for i, s in
-    [$(sql "$P" "SELECT '('||inst_id||','||state||'),' FROM inst WHERE state<>5")])" at "$P" --limit 0 --json
+    [$(sql "$P" "SELECT '('||inst_id||','||state||'),' FROM inst WHERE state<>5 AND planted=0")])" at "$P" --limit 0 --json
 }
 as_table "at the end of a run is what the table says"
 holds "at 200 nothing of later is known" json "d and all(r['since'] <= 200 and r['loss_iter'] <= 200 for r in d)" \

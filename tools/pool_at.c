@@ -44,7 +44,8 @@ static int rows(const struct moment *m, const char *then, struct ot_table *t, st
         "state_name(x.state) END AS state, x.loss, x.loss_iter, x.n_reinj AS reinjected, "
         "x.run_id AS run, x.iter AS since, x.why FROM (%s) x JOIN sample s ON "
         "s.sample_id=x.sample_id LEFT JOIN inst i ON i.inst_id=x.inst_id LEFT JOIN class c ON "
-        "c.label=i.label WHERE (x.state=%d OR (%d<0 AND x.state<>5)) ORDER BY x.loss DESC, "
+        "c.label=i.label WHERE coalesce(i.planted,0)=0 AND (x.state=%d OR (%d<0 AND x.state<>5)) "
+        "ORDER BY x.loss DESC, "
         "x.inst_id "
         "LIMIT %d",
         then, m->state, m->state, m->out->limit ? m->out->limit : -1);
@@ -57,7 +58,8 @@ static int counts(const struct moment *m, const char *then, struct ot_table *t, 
         "SELECT CASE x.state WHEN 0 THEN 'pending' ELSE state_name(x.state) END AS state, "
         "count(*) AS "
         "rows, avg(x.loss) AS mean_loss_on_record, sum(i.inst_id IS NULL) AS dropped_since "
-        "FROM (%s) x LEFT JOIN inst i ON i.inst_id=x.inst_id GROUP BY x.state ORDER BY x.state",
+        "FROM (%s) x LEFT JOIN inst i ON i.inst_id=x.inst_id WHERE coalesce(i.planted,0)=0 GROUP "
+        "BY x.state ORDER BY x.state",
         then);
 }
 

@@ -3,7 +3,8 @@
  *
  * The last event of a row tells its state, but for two things: whether a pending row waited or
  * rested, and its loss between events.  Earlier runs count as far as they were not superseded; of
- * the run asked for everything up to the iteration counts, for it happened.
+ * the run asked for everything up to the iteration counts, for it happened.  The control group is
+ * another one each night (it depends on the seed): of a row's last night it is on record.
  */
 #include "tools/pool_night.h"
 
@@ -71,12 +72,12 @@ char *ot_night_sql(int64_t run, int64_t iter)
     long long r = run, i = iter;
 
     return sqlite3_mprintf(
-        "SELECT f.inst_id, f.sample_id, f.run_id, f.iter, f.what, f.why, CASE "
-        "WHEN what='admit' AND why LIKE '%%control group' THEN 6 WHEN what='learned' THEN 2 "
-        "WHEN what='quarantine' THEN 3 WHEN what='release' AND why LIKE '%%now learned' THEN 2 "
-        "WHEN what='release' AND why LIKE '%%control group' THEN 6 WHEN what='exclude' THEN 4 "
-        "WHEN what='evict' THEN 5 WHEN what='forgot' AND EXISTS (SELECT 1 FROM inst c WHERE "
-        "c.inst_id=f.inst_id AND c.control=1) THEN 6 ELSE 0 END AS state, "
+        "SELECT f.inst_id, f.sample_id, f.run_id, f.iter, f.what, f.why, CASE WHEN what='learned' "
+        "THEN 2 WHEN what='quarantine' THEN 3 WHEN what='release' AND why LIKE '%%now learned' "
+        "THEN 2 "
+        "WHEN what='exclude' THEN 4 WHEN what='evict' THEN 5 "
+        "WHEN c.last_run=%lld THEN c.control*6 WHEN why LIKE '%%control group' THEN 6 "
+        "WHEN what='forgot' THEN coalesce(c.control,0)*6 ELSE 0 END AS state, "
         "CASE WHEN t.at>=f.iter AND t.run=f.run_id THEN t.loss ELSE f.loss END AS loss, "
         "CASE WHEN t.at>=f.iter AND t.run=f.run_id THEN t.at ELSE f.iter END AS loss_iter, "
         "coalesce(t.n,0) AS n_reinj FROM (SELECT *, row_number() OVER (PARTITION BY inst_id "
@@ -90,8 +91,8 @@ char *ot_night_sql(int64_t run, int64_t iter)
         "DESC) AS rn FROM reinj_item JOIN reinj r USING(reinj_id) WHERE reinj_item.loss_after IS "
         "NOT NULL AND "
         "((r.run_id<%lld AND r.superseded=0) OR (r.run_id=%lld AND r.iter<=%lld))) t "
-        "ON t.inst_id=f.inst_id AND t.rn=1 WHERE f.rn=1",
-        r, r, i, r, r, i);
+        "ON t.inst_id=f.inst_id AND t.rn=1 LEFT JOIN inst c ON c.inst_id=f.inst_id WHERE f.rn=1",
+        r, r, r, i, r, r, i);
 }
 
 int ot_night_load_at(const struct ot_pdb *d, int64_t run, int64_t iter, struct ot_night *n,

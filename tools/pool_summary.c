@@ -167,9 +167,12 @@ static void say_noise(const struct ot_pdb *d, struct ot_str *s, struct ot_err *e
                       "Of the planted wrong labels the quarantine found %.0f %% (%.0f to %.0f %%)",
                       100 * ot_pdb_real(q, 0), 100 * ot_pdb_real(q, 1), 100 * ot_pdb_real(q, 2));
         if (sqlite3_column_type(q, 3) != SQLITE_NULL)
-            ot_str_printf(s, "; about %.1f %% of all labels are wrong", 100 * ot_pdb_real(q, 3));
+            ot_str_printf(s, "; at most %.1f %% of all labels are wrong", 100 * ot_pdb_real(q, 3));
         if (sqlite3_column_type(q, 4) != SQLITE_NULL)
-            ot_str_printf(s, ", and %.0f %% of the quarantined rows", 100 * ot_pdb_real(q, 4));
+            ot_str_printf(s,
+                          ", and about %.0f %% of the quarantined "
+                          "ones",
+                          100 * ot_pdb_real(q, 4));
         ot_str_puts(s, ".\n");
     }
     (void)sqlite3_finalize(q);
