@@ -2,8 +2,7 @@
  * each.c - rows that earlier runs left in the file, for the miner to adopt.
  *
  * A row is believed only when every number in it is possible; persons edit this file.  What is not
- * is skipped and counted, never an error.  Rows whose record is not in the data set any more, and
- * evicted ones, are left out silently.
+ * is skipped and counted, never an error; so are rows whose record is not in the data set.
  */
 #include <math.h>
 

@@ -6,14 +6,19 @@
  * seconds or flush_rows changed rows.  The trainer never waits for SQLite.  After kill -9 the
  * file opens and passes PRAGMA integrity_check; at most the last second is missing.
  *
+ * What persons say comes from a file beside it, an overlay, or the pool's table verdict, which the
+ * writer reads once a flush.  While another process holds the write lock, changes wait in memory;
+ * while a reader pins the log they are written less often, and the log names it (wal_guard.c).
+ *
  * Schema and views: mining/schema.sql, documented in docs/pool-schema.md.  PRAGMA user_version
  * numbers the schema; older files are migrated after a backup, newer ones are refused.
  *
  * Ownership: ot_pool_open returns owned; ot_pool_close flushes, checkpoints, joins, frees.
  * Threads: open, sink calls and close from the trainer's thread.
- * Errors: OT_EBUSY (locked by another run, says by whom), OT_ECONFIG (newer schema, another data
- *         set, network file system), OT_EDATA (corrupt), OT_ECREATE, OT_EIO.  A write error later
- *         (disk full) stops the writer, not the training: ot_pool_ok() tells.
+ * Errors: OT_EBUSY (locked by another run or a shell, says by whom), OT_ECONFIG (newer schema,
+ *         another data set, network file system), OT_EDATA (corrupt, a table of ours is missing, an
+ *         overlay or file of verdicts that is none), OT_ECREATE, OT_EPERM, OT_EIO.  A write error
+ *         later (disk full) stops the writer, not the training: ot_pool_ok() tells.
  */
 #ifndef OT_MINING_POOL_H
 #define OT_MINING_POOL_H

@@ -27,6 +27,7 @@ static int file_fail(sqlite3 *db, const char *path, struct ot_err *err, const ch
                             ? OT_EDATA
                         : low == SQLITE_BUSY || low == SQLITE_LOCKED ? OT_EBUSY
                         : low == SQLITE_CANTOPEN                     ? OT_ECREATE
+                        : low == SQLITE_READONLY                     ? OT_EPERM
                                                                      : OT_EIO;
 
     return ot_fail(err, code, "verdicts '%s': %s: %s (SQLite code %d)", path, doing,
@@ -144,9 +145,21 @@ static int read_rows(struct ot_verdicts *d, struct ot_said_list *out, struct ot_
     return err->code;
 }
 
-int ot_verdict_file_read(struct ot_pool *p, struct ot_said_list *out, struct ot_err *err)
+/* A shell that was killed while it wrote has left a journal, which only a writer may roll back. */
+static bool roll_back(const char *path)
 {
-    struct ot_verdicts *d = &p->verdicts;
+    sqlite3 *db = NULL;
+    bool done = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
+                    SQLITE_OK &&
+                sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) ==
+                    SQLITE_OK;
+
+    (void)sqlite3_close(db);
+    return done;
+}
+
+static int attempt(struct ot_verdicts *d, struct ot_said_list *out, struct ot_err *err)
+{
     int64_t version;
 
     if (reach(d, err) < 0)
@@ -158,4 +171,16 @@ int ot_verdict_file_read(struct ot_pool *p, struct ot_said_list *out, struct ot_
         return err->code;
     d->file_version = version;
     return 1;
+}
+
+int ot_verdict_file_read(struct ot_pool *p, struct ot_said_list *out, struct ot_err *err)
+{
+    int rc = attempt(&p->verdicts, out, err);
+
+    if (rc < 0 && err->code == OT_EPERM && roll_back(p->verdicts.path)) {
+        *err = (struct ot_err)OT_ERR_INIT;
+        ot_said_release(out);
+        rc = attempt(&p->verdicts, out, err);
+    }
+    return rc;
 }

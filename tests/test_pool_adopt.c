@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "mining/pool_impl.h"
 #include "tests/check.h"
 #include "tests/poolkit.h"
@@ -18,6 +19,14 @@ static int keep(void *ctx, const struct ot_row *row, struct ot_err *err)
     (void)err;
     assert_true(n_got < 64);
     got[n_got++] = *row;
+    return 0;
+}
+
+static int keep_none(void *ctx, const struct ot_row *row, struct ot_err *err)
+{
+    (void)ctx;
+    (void)row;
+    (void)err;
     return 0;
 }
 
@@ -266,6 +275,53 @@ static void a_constraint_of_a_persons_own_stops_the_file_with_a_sentence(void **
     assert_near(pk_ask(path, "SELECT count(*) FROM inst"), 30, 0);
 }
 
+/* Any 64 bytes of the file overwritten, 40 times over. */
+static void a_damaged_file_is_refused_untouched_or_read(void **st)
+{
+    struct ot_pool_conf c = edited("damaged", "");
+    struct ot_err err = OT_ERR_INIT;
+    char file[600];
+    size_t n;
+    char *good = ot_read_file(path, 1 << 26, &n, &err), *bad = good ? ot_alloc(n, 1, &err) : NULL;
+    int refusals = 0;
+
+    (void)st;
+    assert_non_null(bad);
+    (void)snprintf(file, sizeof file, "%s", path);
+    for (uint64_t round = 0; round < 40; round++) {
+        /* by turns the head of a page and anywhere */
+        size_t at = round % 2 ? ot_rng_below(1, OT_RNG_TEST, round, 0, (uint32_t)n - 64)
+                              : round / 2 * 4096;
+        uint64_t was, now;
+        struct ot_pool *p;
+
+        err = (struct ot_err)OT_ERR_INIT;
+        assert_true(at + 64 <= n);
+        memcpy(bad, good, n);
+        for (size_t i = 0; i < 64; i++)
+            bad[at + i] = (char)ot_rng_u32(1, OT_RNG_TEST, round, 1 + i);
+        assert_ok(ot_write_file_atomic(file, bad, n, &err), &err);
+        assert_ok(ot_hash_file(file, &was, &err), &err);
+        p = ot_pool_open(&c, &err);
+        if (p) {
+            (void)ot_pool_each(p, keep_none, NULL, &err);
+            (void)ot_pool_close(p, "ok", 0, 1, 1, NULL, 0, &err);
+            continue;
+        }
+        refusals++;
+        if (err.code != OT_EDATA && err.code != OT_ECONFIG)
+            fail_msg("round %d: %s", (int)round, err.text);
+        err = (struct ot_err)OT_ERR_INIT;
+        assert_ok(ot_hash_file(file, &now, &err), &err);
+        if (was != now)
+            fail_msg("round %d: the file was changed", (int)round);
+    }
+
+    assert_true(refusals >= 15);
+    ot_free(good);
+    ot_free(bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +331,7 @@ int main(void)
         cmocka_unit_test(views_and_indexes_are_made_anew),
         cmocka_unit_test(a_trigger_does_not_fire_in_the_trainer),
         cmocka_unit_test(what_is_missing_is_named_and_nothing_is_written),
+        cmocka_unit_test(a_damaged_file_is_refused_untouched_or_read),
         cmocka_unit_test(a_constraint_of_a_persons_own_stops_the_file_with_a_sentence),
     };
 

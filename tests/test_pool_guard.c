@@ -106,6 +106,31 @@ static void a_reader_that_pins_the_log_is_named_and_written_around(void **st)
     assert_near(pk_ask(path, "SELECT max(iter) FROM iter_stat"), round, 0);
 }
 
+static void a_log_that_is_too_long_names_its_reader_at_once(void **st)
+{
+    struct ot_pool_conf c = conf("long");
+    int ready;
+    pid_t child = pk_holder(path, "BEGIN; SELECT count(*) FROM inst", &ready);
+    struct ot_pool *p = pk_open(&c);
+    char who[64];
+
+    (void)st;
+    pk_put(p, 1, 1, 1);
+    pk_await_ready(ready);
+    tune(p, 20, 1000, 5, 30);
+    (void)pthread_mutex_lock(&p->db_lock);
+    p->guard.max_bytes = 400000;
+    (void)pthread_mutex_unlock(&p->db_lock);
+    (void)snprintf(who, sizeof who, "pid %ld test_pool_guard (", (long)child);
+    for (int i = 1; i <= 200 && !pk_count_in(log_path, who); i++) {
+        put_many(p, i);
+        pk_nap_ms(20);
+    }
+    assert_int_equal(pk_count_in(log_path, who), 1);
+    pk_kill(child);
+    pk_close(p);
+}
+
 static void readers_that_come_and_go_are_nobodys_fault(void **st)
 {
     struct ot_pool_conf c = conf("visitors");
@@ -205,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_pins_the_log_is_named_and_written_around),
+        cmocka_unit_test(a_log_that_is_too_long_names_its_reader_at_once),
         cmocka_unit_test(readers_that_come_and_go_are_nobodys_fault),
         cmocka_unit_test(a_snapshot_empties_the_log),
         cmocka_unit_test(a_shell_in_a_write_transaction_is_waited_for),

@@ -1,5 +1,7 @@
 /* Verdicts: what persons write into the file of verdicts, the pool or an overlay is obeyed. */
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -225,6 +227,42 @@ static void a_file_that_is_being_written_is_read_next_time(void **st)
     pk_close(p);
 }
 
+static void the_journal_of_a_killed_shell_is_rolled_back(void **st)
+{
+    struct ot_pool_conf c = conf("hot");
+    char journal[700];
+    struct ot_pool *p;
+    pid_t child;
+
+    (void)st;
+    pk_close(pk_open(&c));
+    pk_change(file, "INSERT INTO verdict(lmdb_key,verdict) VALUES('00000005','hard')");
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) { /* a cache of one page: half of it is in the file already */
+        sqlite3 *db = NULL;
+
+        (void)sqlite3_open(file, &db);
+        (void)sqlite3_exec(
+            db,
+            "PRAGMA cache_size=1; BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+            "SELECT i+1 FROM n WHERE i<900) INSERT INTO verdict(lmdb_key,verdict,note) "
+            "SELECT printf('%08d',i),'ignore',hex(zeroblob(100)) FROM n;"
+            "UPDATE verdict SET verdict='ignore'",
+            NULL, NULL, NULL);
+        (void)kill(getpid(), SIGKILL);
+    }
+    (void)waitpid(child, NULL, 0);
+    (void)snprintf(journal, sizeof journal, "%s-journal", file);
+    assert_true(ot_exists(journal));
+    p = pk_open(&c);
+    assert_true(has_set(p));
+    assert_int_equal(n_said, 1);
+    assert_verdict(0, 5, OT_VERDICT_HARD, -1);
+    assert_false(ot_exists(journal));
+    pk_close(p);
+}
+
 static void another_file_in_its_place_is_read(void **st)
 {
     struct ot_pool_conf c = conf("place");
@@ -308,6 +346,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_obeyed_says_why),
         cmocka_unit_test(verdicts_hold_for_the_next_night_and_after_eviction),
         cmocka_unit_test(a_file_that_is_being_written_is_read_next_time),
+        cmocka_unit_test(the_journal_of_a_killed_shell_is_rolled_back),
         cmocka_unit_test(another_file_in_its_place_is_read),
         cmocka_unit_test(a_bad_overlay_is_refused_with_file_and_line),
         cmocka_unit_test(a_file_of_verdicts_that_is_none_is_refused),
