@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "mining/looklog_impl.h"
@@ -14,7 +13,6 @@
 #include "tests/check.h"
 #include "tests/miner_story.h"
 #include "tests/tinydb.h"
-#include "trainer/train.h"
 
 /* ---- a run without a net: 40 samples, every fifth of them a wrong label ---------------------- */
 
@@ -651,71 +649,6 @@ static void precision_and_recall_are_counted_against_the_truth(void **state)
     ot_replay_release(&r);
 }
 
-/* ---- a real run ------------------------------------------------------------------------------ */
-
-static char source[400];
-
-static int train(const char *dir, const char *more, const char *resume, struct ot_err *err)
-{
-    static const struct ot_err none = OT_ERR_INIT;
-    static char run_dir[400];
-    const char *set[] = { run_dir,
-                          source,
-                          "test_interval=0",
-                          "max_iter=40",
-                          "snapshot=17",
-                          "threads=1",
-                          "test_iter=2",
-                          "net.layer[data].data_param.batch_size=8",
-                          "net.layer[ip1].inner_product_param.num_output=20",
-                          "mining.warmup=0",
-                          "mining.window=16",
-                          "mining.cooldown=3",
-                          "mining.quantile=0.6",
-                          "mining.loss_log=\"looks.log\"",
-                          more };
-    struct ot_train_opts opts = { .resume = resume };
-    struct ot_config *c;
-    int rc;
-
-    *err = none;
-    (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
-    c = ot_config_load("configs/fashion.conf", set, sizeof set / sizeof set[0] - !more, false, err);
-    assert_ok(c ? 0 : err->code, err);
-    rc = ot_train(c, &opts, err);
-    ot_config_free(c);
-    return rc;
-}
-
-static void a_real_run_stopped_and_resumed_is_made_again(void **state)
-{
-    struct ot_err err = OT_ERR_INIT;
-    struct ot_replay whole, parts;
-
-    (void)state;
-    assert_ok(train("run", NULL, NULL, &err), &err);
-    whole = replayed("run/looks.log", NULL, NULL);
-    assert_true(whole.same && whole.ended);
-    assert_int_equal(whole.iterations, 40);
-    assert_true(whole.batches > 2);
-    assert_int_equal(train("parts", "max_time_s=0.0000001", NULL, &err), OT_ESTOPPED);
-    assert_int_equal(train("parts", "max_time_s=0.0000001", "auto", &err), OT_ESTOPPED);
-    assert_ok(train("parts", NULL, "auto", &err), &err);
-    parts = replayed("parts/looks.log", NULL, NULL);
-    assert_true(parts.same && parts.ended);
-    assert_int_equal(parts.resumes, 2);
-    assert_int_equal(parts.gaps, 0);
-    assert_memory_equal(&whole.tally, &parts.tally, sizeof whole.tally);
-    ot_replay_release(&parts);
-    ot_replay_release(&whole);
-    /* another night on the same pool */
-    assert_ok(train("run", NULL, NULL, &err), &err);
-    whole = replayed("run/looks.log", NULL, NULL);
-    assert_true(whole.same);
-    assert_true(ot_exists(ot_tiny_path("run/looks.log.old")));
-    ot_replay_release(&whole);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,11 +671,7 @@ int main(void)
         cmocka_unit_test(one_that_never_re_injects_lacks_batches_and_a_greedier_one_leaves_some),
         cmocka_unit_test(a_re_injection_sees_the_next_recorded_look),
         cmocka_unit_test(precision_and_recall_are_counted_against_the_truth),
-        cmocka_unit_test(a_real_run_stopped_and_resumed_is_made_again),
     };
 
-    ot_log_set_level(OT_LOG_ERROR);
-    (void)snprintf(source, sizeof source, "net.layer[data].data_param.source=\"%s\"",
-                   ot_tiny_digits("digits.lmdb", 96, 28, 10));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
