@@ -65,7 +65,7 @@ static void give_boxes(struct ot_mini_array *a)
         b[3] = b[1] + 8.0f + floorf(u[3] * 30.0f);
         b[4] = r % 4 == 3 ? -1.0f : (float)(1 + r % 2);
         if (cols > 5)
-            b[5] = r % 3 == 1 ? 0.25f : 1.0f;
+            b[5] = r % 3 == 1 ? 0.25f : r % 5 == 4 ? 0.0f : 1.0f;
     }
 }
 
