@@ -20,15 +20,16 @@ struct ot_config *ot_mined_config(const char *dir, const char *source, bool no_m
                             "max_iter=40",
                             "snapshot=0",
                             "threads=1" };
-    static const char *const mining[] = { "mining.warmup=0", "mining.window=16",
-                                          "mining.cooldown=3", "mining.quantile=0.6" };
+    static const char *const mining[] = { "mining.warmup=0",   "mining.window=16",
+                                          "mining.cooldown=3", "mining.quantile=0.6",
+                                          "mining.scope=POOL", "mining.max_share=0.5" };
     struct ot_err err = OT_ERR_INIT;
     struct ot_config *c;
     int n = 9;
 
     (void)snprintf(run_dir, sizeof run_dir, "run_dir=\"%s/%s\"", ot_tmpdir(), dir);
     (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", source);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         set[n++] = mining[i];
     for (int i = 0; i < nmore; i++)
         set[n++] = more[i];

@@ -96,6 +96,8 @@ static void importance_weighs_the_images_of_a_reinjected_batch(void **state)
                            "mining.warmup=0",
                            "mining.window=16",
                            "mining.quantile=0.3",
+                           "mining.scope=POOL",
+                           "mining.max_share=0.5",
                            "mining.thermometer=0",
                            "mining.quarantine_weight=1",
                            "mining.priority=LOSS",
@@ -105,7 +107,7 @@ static void importance_weighs_the_images_of_a_reinjected_batch(void **state)
 
     (void)state;
     (void)snprintf(data, sizeof data, "net.layer[data].data_param.source=\"%s\"", digits);
-    ot_run_open(&r, "configs/fashion.conf", sets, 9, true,
+    ot_run_open(&r, "configs/fashion.conf", sets, 11, true,
                 (struct ot_net_conf){ .keep_all = true });
     for (int pass = 0; pass < 30; pass++) {
         float weight[8], most = 0, least = 2;
@@ -228,11 +230,12 @@ static void reinjected_iterations_leave_running_statistics_alone(void **state)
 
     (void)state;
     (void)snprintf(net, sizeof net, text, digits);
-    (void)snprintf(conf, sizeof conf,
-                   "net: '%s' run_dir: '%s/bn' base_lr: 0.01 lr_policy: 'fixed' max_iter: 30 "
-                   "snapshot: 1 snapshot_keep: 0 threads: 1 "
-                   "mining { warmup: 0 window: 16 quantile: 0.5 cooldown: 2 }",
-                   ot_tiny_file("bn.prototxt", net), ot_tmpdir());
+    (void)snprintf(
+        conf, sizeof conf,
+        "net: '%s' run_dir: '%s/bn' base_lr: 0.01 lr_policy: 'fixed' max_iter: 30 "
+        "snapshot: 1 snapshot_keep: 0 threads: 1 "
+        "mining { warmup: 0 window: 16 quantile: 0.5 cooldown: 2 scope: POOL max_share: 0.5 }",
+        ot_tiny_file("bn.prototxt", net), ot_tmpdir());
     c = ot_config_load(ot_tiny_file("bn.conf", conf), NULL, 0, false, &err);
     assert_ok(c ? 0 : err.code, &err);
     assert_ok(ot_train(c, &opts, &err), &err);
