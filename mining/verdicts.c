@@ -252,11 +252,12 @@ static void tell(const struct ot_verdicts *d, size_t n)
                 first = first ? first : &lists[i]->v[j];
                 bad++;
             }
-    ot_log(OT_LOG_INFO, "pool", "%zu verdicts hold", n);
+    ot_log(OT_LOG_INFO, "pool", "%zu verdict%s in force", n, n == 1 ? " is" : "s are");
     if (first)
         ot_log(OT_LOG_WARN, "pool",
-               "%zu verdicts are not obeyed, the first is number %lld of the %s: %s", bad,
-               (long long)first->id, ot_source_name[first->source], first->outcome);
+               "%zu verdict%s not obeyed, the first is number %lld of the %s: %s", bad,
+               bad == 1 ? " is" : "s are", (long long)first->id, ot_source_name[first->source],
+               first->outcome);
 }
 
 static int publish(struct ot_pool *p, struct ot_verdict *v, size_t n, struct ot_err *err)
