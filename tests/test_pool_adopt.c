@@ -154,6 +154,44 @@ static void values_that_cannot_be_are_skipped_and_counted(void **st)
     pk_close(p);
 }
 
+/* STRICT and NOT NULL keep most of it out; who edits the schema gets round them, and may put them
+ * back. */
+static void text_where_numbers_belong_is_skipped(void **st)
+{
+    static const char loose[] =
+        "PRAGMA writable_schema=1; UPDATE sqlite_schema SET "
+        "sql=replace(replace(sql,'STRICT',''),'NOT NULL','') WHERE name='inst'";
+    struct ot_pool_conf c = edited("text",
+                                   "CREATE TABLE was AS SELECT sql FROM sqlite_schema WHERE "
+                                   "name='inst'");
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_pool *p;
+
+    (void)st;
+    pk_change(path, loose);
+    pk_change(path,
+              "UPDATE inst SET loss='high' WHERE inst_id=3; UPDATE inst SET label='cat' WHERE "
+              "inst_id=4; UPDATE inst SET loss_ema=NULL WHERE inst_id=5;"
+              "UPDATE inst SET n_seen=x'00' WHERE inst_id=6; UPDATE inst SET x0='left' WHERE "
+              "inst_id=7; UPDATE inst SET slot=0.5 WHERE inst_id=8");
+    for (int strict = 0; strict < 2; strict++) {
+        p = pk_open(&c);
+        n_got = 0;
+        assert_ok(ot_pool_each(p, keep, NULL, &err), &err);
+        assert_int_equal(n_got, 24);
+        pk_close(p);
+        pk_change(path,
+                  "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql=(SELECT sql FROM was) "
+                  "WHERE name='inst'");
+    }
+    p = pk_open(&c);
+    pk_put(p, 1, 3, 2);
+    pk_close(p);
+    assert_near(pk_ask(path, "SELECT loss=2 FROM inst JOIN sample USING(sample_id) WHERE "
+                             "lmdb_key='00000003'"),
+                1, 0);
+}
+
 static void numbers_that_persons_chose_do_no_harm(void **st)
 {
     struct ot_pool_conf c = edited(
@@ -327,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_left_by_an_earlier_run_are_visited_in_order),
         cmocka_unit_test(values_that_cannot_be_are_skipped_and_counted),
+        cmocka_unit_test(text_where_numbers_belong_is_skipped),
         cmocka_unit_test(numbers_that_persons_chose_do_no_harm),
         cmocka_unit_test(views_and_indexes_are_made_anew),
         cmocka_unit_test(a_trigger_does_not_fire_in_the_trainer),
