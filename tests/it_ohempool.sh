@@ -268,7 +268,7 @@ broken "a row that never entered" "DELETE FROM event WHERE sample_id=(SELECT sam
 broken "an event out of order" "UPDATE event SET iter=100000 WHERE event_id=5"
 broken "an event of a run that is not on record" "UPDATE event SET run_id=7 WHERE event_id=5"
 broken "a batch with more rows than it says" "UPDATE reinj SET n=1"
-broken "a batch whose mean loss" "UPDATE reinj SET loss_before=99"
+broken "a batch whose mean loss" "UPDATE reinj SET loss_before=99, n=(SELECT count(*) FROM reinj_item t WHERE t.reinj_id=reinj.reinj_id)"
 broken "a reference to a row that is not there" "UPDATE reinj_item SET inst_id=999999 WHERE reinj_id=(SELECT min(reinj_id) FROM reinj_item)"
 broken "superseded in a run that was not resumed" "UPDATE event SET superseded=1 WHERE event_id=3"
 broken "a table, view or column is missing" "DROP VIEW hardest"

@@ -306,26 +306,34 @@ static void add_cell(struct ot_table *t, sqlite3_stmt *s, int c)
     }
 }
 
+int ot_pdb_fill(const struct ot_pdb *d, sqlite3_stmt *s, struct ot_table *t, size_t most,
+                struct ot_err *err)
+{
+    int rc = 1, n = sqlite3_column_count(s);
+
+    for (int c = 0; c < n && !t->n_cells && t->n_columns < n; c++)
+        ot_table_columns(t, sqlite3_column_name(s, c));
+    for (size_t i = 0; i < most && (rc = ot_pdb_step(d, s, err)) > 0; i++)
+        for (int c = 0; c < n; c++)
+            add_cell(t, s, c);
+    return rc < 0 || ot_table_ok(t, err) < 0 ? err->code : rc;
+}
+
 int ot_pdb_table(const struct ot_pdb *d, struct ot_table *t, struct ot_err *err, const char *fmt,
                  ...)
 {
     sqlite3_stmt *s;
     va_list ap;
-    int rc, n;
+    int rc;
 
     va_start(ap, fmt);
     s = prepare(d, err, fmt, ap);
     va_end(ap);
     if (!s)
         return err->code;
-    n = sqlite3_column_count(s);
-    for (int c = 0; c < n && !t->n_cells && t->n_columns < n; c++)
-        ot_table_columns(t, sqlite3_column_name(s, c));
-    while ((rc = ot_pdb_step(d, s, err)) > 0)
-        for (int c = 0; c < n; c++)
-            add_cell(t, s, c);
+    rc = ot_pdb_fill(d, s, t, SIZE_MAX, err);
     (void)sqlite3_finalize(s);
-    return rc < 0 ? rc : ot_table_ok(t, err);
+    return rc;
 }
 
 const char *ot_pdb_str(sqlite3_stmt *s, int column)

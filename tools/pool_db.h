@@ -45,6 +45,11 @@ double ot_pdb_num(const struct ot_pdb *d, const char *fmt, ...); /* NaN when the
 int ot_pdb_table(const struct ot_pdb *d, struct ot_table *t, struct ot_err *err, const char *fmt,
                  ...);
 
+/* At most `most` rows of a statement into an empty table; 1: there are more, 0: that was the end.
+ */
+int ot_pdb_fill(const struct ot_pdb *d, sqlite3_stmt *s, struct ot_table *t, size_t most,
+                struct ot_err *err);
+
 /* Text of a column, "" where it is NULL. */
 const char *ot_pdb_str(sqlite3_stmt *s, int column);
 double ot_pdb_real(sqlite3_stmt *s, int column); /* NaN where it is NULL */

@@ -130,36 +130,65 @@ static void json_lines(const struct ot_table *t, struct ot_str *s)
     struct ot_str all = { 0 };
 
     ot_table_json_rows(t, &all);
-    for (size_t i = 0; i < all.len; i++) /* rows are separated by ",\n" */
-        if (!(all.buf[i] == ',' && i + 1 < all.len && all.buf[i + 1] == '\n'))
-            ot_str_add(s, all.buf + i, 1);
+    for (const char *at = all.buf, *end; at && *at; at = end) {
+        end = strstr(at, ",\n"); /* between rows; within them a line end is escaped */
+        ot_str_add(s, at, end ? (size_t)(end - at) : strlen(at));
+        end = end ? end + 1 : at + strlen(at);
+    }
     ot_str_puts(s, all.len ? "\n" : "");
     s->failed |= all.failed;
     ot_str_release(&all);
 }
 
+/* A million rows are more than a table of cells should hold: so many at a time. */
+enum { PORTION = 1024 };
+
+static void portion(const struct export *e, const struct ot_table *t, bool first, struct ot_str *s)
+{
+    struct ot_str text = { 0 };
+    const char *body;
+
+    if (strcmp(e->rows, "csv") != 0) {
+        json_lines(t, s);
+        return;
+    }
+    ot_table_render(t, OT_TABLE_CSV, &text);
+    body = text.buf ? text.buf : "";
+    if (!first) /* without the header again, whose names have no line end */
+        body += strcspn(body, "\n") + 1;
+    ot_str_puts(s, body);
+    s->failed |= text.failed;
+    ot_str_release(&text);
+}
+
 static int rows(const struct ot_pdb *d, const struct export *e, struct ot_err *err)
 {
-    struct ot_table t = { 0 };
+    sqlite3_stmt *q = ot_pdb_query(
+        d, err,
+        "SELECT s.lmdb_key AS key, kind_name(i.kind) AS kind_name, "
+        "state_name(i.state) AS state_name, c.name AS class, p.name AS predicted, "
+        "i.* FROM inst i JOIN sample s USING(sample_id) LEFT JOIN class c ON "
+        "c.label=i.label LEFT JOIN class p ON p.label=i.pred ORDER BY i.inst_id");
     struct ot_str s = { 0 };
-    int rc = ot_pdb_table(d, &t, err,
-                          "SELECT s.lmdb_key AS key, kind_name(i.kind) AS kind_name, "
-                          "state_name(i.state) AS state_name, c.name AS class, p.name AS "
-                          "predicted, "
-                          "i.* FROM inst i JOIN sample s USING(sample_id) LEFT JOIN class c ON "
-                          "c.label=i.label LEFT JOIN class p ON p.label=i.pred ORDER BY i.inst_id");
+    size_t n = 0;
+    int more = q ? 1 : err->code;
 
-    if (rc == 0 && strcmp(e->rows, "csv") == 0)
-        ot_table_render(&t, OT_TABLE_CSV, &s);
-    else if (rc == 0)
-        json_lines(&t, &s);
-    if (rc == 0)
-        rc = put_file(e, &s, err);
-    if (rc == 0 && strcmp(e->out, "-") != 0)
-        ot_out("%s: %zu rows\n", e->out, ot_table_rows(&t));
-    ot_table_release(&t);
+    while (more > 0) {
+        struct ot_table t = { 0 };
+
+        more = ot_pdb_fill(d, q, &t, PORTION, err);
+        if (more >= 0)
+            portion(e, &t, n == 0, &s);
+        n += ot_table_rows(&t);
+        ot_table_release(&t);
+    }
+    (void)sqlite3_finalize(q);
+    if (more == 0)
+        more = put_file(e, &s, err);
+    if (more == 0 && strcmp(e->out, "-") != 0)
+        ot_out("%s: %zu rows\n", e->out, n);
     ot_str_release(&s);
-    return rc;
+    return more;
 }
 
 static bool is_one_of(const char *text, const char *a, const char *b, const char *c)
