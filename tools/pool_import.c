@@ -8,46 +8,23 @@
  * --deleted; a new object has no verdict that could say it, and is counted.  JSON Lines are taken
  * line by line, what agrees with the data set is left out.
  */
-#include <dirent.h>
-#include <errno.h>
+#include "tools/pool_import.h"
+
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "mining/overlay.h"
-#include "tools/data_xml.h"
 #include "tools/pool_cmd.h"
-#include "tools/pool_json.h"
-#include "tools/pool_labels.h"
-#include "tools/pool_say.h"
 
 enum { MOST_BYTES = 1 << 30 };
 
-struct found { /* an object as the file has it; fractions */
-    int label;
-    double x0, y0, x1, y1;
-};
-
-struct import {
-    struct ot_pdb d;
-    struct ot_crops crops;
-    struct ot_say say;
-    struct ot_labels labels; /* of the image at work */
-    struct found *obj;
-    size_t n, cap;
-    const char *who, *file;
-    bool deleted, dry;
-    /* counts */
-    int images, missing, same, relabelled, added, gone, passed;
-};
-
 /* ---- one image ------------------------------------------------------------------------------- */
 
-static int put(struct import *im, const char *key, int kind, int slot, const char *verdict,
+static int put(struct ot_import *im, const char *key, int kind, int slot, const char *verdict,
                int label, struct ot_err *err)
 {
     struct ot_say_row row = { .key = key,
@@ -61,7 +38,7 @@ static int put(struct import *im, const char *key, int kind, int slot, const cha
     return im->dry ? 0 : ot_say_put(&im->say, &row, err);
 }
 
-static double overlap(const struct found *f, const struct ot_record_box *b)
+static double overlap(const struct ot_found *f, const struct ot_record_box *b)
 {
     double w = fmin(f->x1, (double)b->xmax) - fmax(f->x0, (double)b->xmin);
     double h = fmin(f->y1, (double)b->ymax) - fmax(f->y0, (double)b->ymin);
@@ -73,7 +50,7 @@ static double overlap(const struct found *f, const struct ot_record_box *b)
 }
 
 /* The object of the file for a slot: the best one that is not taken; -1: none. */
-static int partner(const struct import *im, const struct ot_record_box *b, const bool *taken)
+static int partner(const struct ot_import *im, const struct ot_record_box *b, const bool *taken)
 {
     double best = im->labels.image ? 0 : 0.9;
     int at = -1;
@@ -90,7 +67,7 @@ static int partner(const struct import *im, const struct ot_record_box *b, const
     return at;
 }
 
-static int compare(struct import *im, const char *key, bool *taken, struct ot_err *err)
+static int compare(struct ot_import *im, const char *key, bool *taken, struct ot_err *err)
 {
     int n = ot_labels_count(&im->labels), rc = 0;
 
@@ -117,7 +94,7 @@ static int compare(struct import *im, const char *key, bool *taken, struct ot_er
 }
 
 /* The objects are in im->obj. */
-static int take_image(struct import *im, const char *key, struct ot_err *err)
+int ot_import_image(struct ot_import *im, const char *key, struct ot_err *err)
 {
     int rc = ot_labels_get(&im->crops, key, &im->labels, err);
     bool *taken;
@@ -136,230 +113,19 @@ static int take_image(struct import *im, const char *key, struct ot_err *err)
     return rc;
 }
 
-static int add_object(struct import *im, int label, double x0, double y0, double x1, double y1,
-                      struct ot_err *err)
+int ot_import_object(struct ot_import *im, int label, double x0, double y0, double x1, double y1,
+                     struct ot_err *err)
 {
     if (ot_grow(&im->obj, &im->cap, im->n + 1, sizeof *im->obj, err) < 0)
         return err->code;
-    im->obj[im->n++] = (struct found){ label, x0, y0, x1, y1 };
+    im->obj[im->n++] = (struct ot_found){ label, x0, y0, x1, y1 };
     return 0;
-}
-
-/* ---- Pascal VOC ------------------------------------------------------------------------------ */
-
-/* "a%2Fb.xml" is about "a/b". */
-static void key_of(const char *name, size_t n, char *key, size_t room)
-{
-    size_t at = 0;
-
-    for (size_t i = 0; i < n && at + 1 < room; i++)
-        if (name[i] == '%' && i + 2 < n &&
-            (memcmp(name + i, "%2F", 3) == 0 || memcmp(name + i, "%25", 3) == 0)) {
-            key[at++] = name[i + 2] == 'F' ? '/' : '%';
-            i += 2;
-        } else {
-            key[at++] = name[i];
-        }
-    key[at] = '\0';
-}
-
-static int voc_objects(struct import *im, const char *path, const struct ot_voc *v,
-                       struct ot_err *err)
-{
-    im->n = 0;
-    for (size_t i = 0; i < v->n; i++) {
-        const struct ot_voc_object *o = &v->object[i];
-        int label = o->name ? ot_say_label(&im->d, o->name) : -1;
-        struct ot_loc at = { path, o->line, 0 };
-
-        if (label < 0)
-            return ot_fail_at(err, at, OT_EDATA,
-                              "object: name must be one of the pool's classes, "
-                              "got '%s'",
-                              o->name ? o->name : "");
-        if (o->bad || !o->has[0] || !o->has[1] || !o->has[2] || !o->has[3])
-            return ot_fail_at(err, at, OT_EDATA, "object '%s': wants four sides, got '%s'", o->name,
-                              o->bad ? o->bad : "less");
-        if (add_object(im, label, (o->side[OT_VOC_XMIN] - 1) / v->width,
-                       (o->side[OT_VOC_YMIN] - 1) / v->height, o->side[OT_VOC_XMAX] / v->width,
-                       o->side[OT_VOC_YMAX] / v->height, err) < 0)
-            return err->code;
-    }
-    return 0;
-}
-
-static int voc_file(struct import *im, const char *path, struct ot_err *err)
-{
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    struct ot_voc v;
-    char key[512];
-    int rc = ot_voc_read(path, &v, err);
-
-    if (rc < 0)
-        return rc;
-    if (!v.has_size || !(v.width >= 1) || !(v.height >= 1))
-        rc = ot_fail(err, OT_EDATA,
-                     "%s: size: wants width and height of the image, got "
-                     "none",
-                     path);
-    if (rc == 0)
-        rc = voc_objects(im, path, &v, err);
-    key_of(base, strlen(base) - strlen(".xml"), key, sizeof key);
-    if (rc == 0)
-        rc = take_image(im, key, err);
-    ot_voc_release(&v);
-    return rc;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n > m && strcmp(text + n - m, end) == 0;
-}
-
-static int is_xml(const struct dirent *e)
-{
-    return ends_with(e->d_name, ".xml");
-}
-
-static int voc_folder(struct import *im, const char *folder, struct ot_err *err)
-{
-    struct dirent **e = NULL;
-    int n = scandir(folder, &e, is_xml, alphasort), rc = 0;
-
-    if (n < 0)
-        return ot_fail_sys(err, OT_OK, errno, "'%s'", folder);
-    if (n == 0)
-        rc = ot_fail(err, OT_EDATA, "'%s': must have files *.xml, got none", folder);
-    for (int i = 0; i < n; i++) {
-        char path[1200];
-
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e[i]->d_name);
-        if (rc == 0)
-            rc = voc_file(im, path, err);
-        free(e[i]);
-    }
-    free(e);
-    return rc;
-}
-
-/* ---- COCO ------------------------------------------------------------------------------------ */
-
-/* By the name of the category where the pool has it, else by its number. */
-static int coco_label(const struct import *im, const struct ot_json *root, double category)
-{
-    for (const struct ot_json *c = ot_json_first(ot_json_get(root, "categories")); c; c = c->next)
-        if (ot_json_num(ot_json_get(c, "id")) == category) {
-            const char *name = ot_json_text(ot_json_get(c, "name"));
-
-            return name ? ot_say_label(&im->d, name) : -1;
-        }
-    return -1;
-}
-
-static int coco_object(struct import *im, const struct ot_json *root, const struct ot_json *a,
-                       double w, double h, struct ot_err *err)
-{
-    const struct ot_json *side = ot_json_first(ot_json_get(a, "bbox"));
-    struct ot_loc at = { im->file, a->line, 0 };
-    int label = coco_label(im, root, ot_json_num(ot_json_get(a, "category_id")));
-    double b[4];
-
-    for (int i = 0; i < 4; i++, side = side ? side->next : NULL) {
-        b[i] = ot_json_num(side);
-        if (isnan(b[i]))
-            return ot_fail_at(err, at, OT_EDATA, "annotation: bbox: wants four numbers, got %d", i);
-    }
-    if (label < 0)
-        return ot_fail_at(err, at, OT_EDATA,
-                          "annotation: category_id must name one of the pool's classes, got %g",
-                          ot_json_num(ot_json_get(a, "category_id")));
-    return add_object(im, label, b[0] / w, b[1] / h, (b[0] + b[2]) / w, (b[1] + b[3]) / h, err);
-}
-
-struct coco_note {
-    double image;
-    const struct ot_json *a;
-    int order;
-};
-
-static int by_image(const void *pa, const void *pb)
-{
-    const struct coco_note *a = pa, *b = pb;
-
-    if (a->image != b->image)
-        return a->image < b->image ? -1 : 1;
-    return a->order - b->order;
-}
-
-static int coco_images(struct import *im, const struct ot_json *root, const struct coco_note *note,
-                       size_t n, struct ot_err *err)
-{
-    int rc = 0;
-
-    for (const struct ot_json *i = ot_json_first(ot_json_get(root, "images")); i && rc == 0;
-         i = i->next) {
-        const char *key = ot_json_text(ot_json_get(i, "file_name"));
-        double id = ot_json_num(ot_json_get(i, "id")), w = ot_json_num(ot_json_get(i, "width")),
-               h = ot_json_num(ot_json_get(i, "height"));
-        size_t lo = 0, hi = n;
-
-        if (!key || isnan(id) || !(w >= 1) || !(h >= 1))
-            return ot_fail_at(err, ((struct ot_loc){ im->file, i->line, 0 }), OT_EDATA,
-                              "image: wants id, file_name, width and height, got less");
-        while (lo < hi) {
-            size_t mid = (lo + hi) / 2;
-
-            if (note[mid].image < id)
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        im->n = 0;
-        for (; rc == 0 && lo < n && note[lo].image == id; lo++)
-            rc = coco_object(im, root, note[lo].a, w, h, err);
-        if (rc == 0)
-            rc = take_image(im, key, err);
-    }
-    return rc;
-}
-
-static int coco(struct import *im, const char *text, struct ot_err *err)
-{
-    struct coco_note *note = NULL;
-    struct ot_json_doc doc;
-    size_t n = 0, cap = 0;
-    int rc = ot_json_parse(im->file, text, &doc, err);
-
-    if (rc < 0)
-        return rc;
-    if (!ot_json_get(doc.root, "images") || !ot_json_get(doc.root, "annotations"))
-        rc = ot_fail(err, OT_EDATA, "%s: wants members images and annotations of COCO, got none",
-                     im->file);
-    for (const struct ot_json *a = ot_json_first(ot_json_get(doc.root, "annotations"));
-         rc == 0 && a; a = a->next) {
-        rc = ot_grow(&note, &cap, n + 1, sizeof *note, err);
-        if (rc == 0) {
-            note[n] = (struct coco_note){ ot_json_num(ot_json_get(a, "image_id")), a, (int)n };
-            if (isnan(note[n].image))
-                note[n].image = -1;
-            n++;
-        }
-    }
-    if (n)
-        qsort(note, n, sizeof *note, by_image);
-    if (rc == 0)
-        rc = coco_images(im, doc.root, note, n, err);
-    ot_free(note);
-    ot_json_release(&doc);
-    return rc;
 }
 
 /* ---- JSON Lines ------------------------------------------------------------------------------ */
 
 struct names { /* keys that were asked for, by order */
-    struct import *im;
+    struct ot_import *im;
     char **key;
     size_t n, cap;
     struct ot_err err;
@@ -379,7 +145,7 @@ static int64_t find_key(void *ctx, const char *key)
     return k->key[k->n] ? (int64_t)k->n++ : -1;
 }
 
-static int take_line(struct import *im, const char *key, const struct ot_verdict *v,
+static int take_line(struct ot_import *im, const char *key, const struct ot_verdict *v,
                      struct ot_err *err)
 {
     static const char *const name[] = { "mislabelled", "hard", "ignore", "relabel" };
@@ -405,7 +171,7 @@ static int take_line(struct import *im, const char *key, const struct ot_verdict
 }
 
 /* The pool's classes as an array by label; names that are missing are "". */
-static int class_names(const struct import *im, char ***name, int *n, struct ot_err *err)
+static int class_names(const struct ot_import *im, char ***name, int *n, struct ot_err *err)
 {
     char text[128];
 
@@ -419,7 +185,7 @@ static int class_names(const struct import *im, char ***name, int *n, struct ot_
     return *name ? 0 : err->code;
 }
 
-static int json_lines(struct import *im, struct ot_err *err)
+static int json_lines(struct ot_import *im, struct ot_err *err)
 {
     struct names k = { .im = im };
     struct ot_verdict *v = NULL;
@@ -447,29 +213,29 @@ static int json_lines(struct import *im, struct ot_err *err)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int import(struct import *im, struct ot_err *err)
+static int import(struct ot_import *im, struct ot_err *err)
 {
     char *text;
     size_t n;
     int rc;
 
     if (ot_is_dir(im->file))
-        return voc_folder(im, im->file, err);
-    if (ends_with(im->file, ".xml"))
-        return voc_file(im, im->file, err);
-    if (ends_with(im->file, ".jsonl"))
+        return ot_import_voc_folder(im, im->file, err);
+    if (ot_ends_with(im->file, ".xml"))
+        return ot_import_voc(im, im->file, err);
+    if (ot_ends_with(im->file, ".jsonl"))
         return json_lines(im, err);
-    if (!ends_with(im->file, ".json"))
+    if (!ot_ends_with(im->file, ".json"))
         return ot_fail(err, OT_EUSAGE,
                        "'%s': must be a folder of *.xml (VOC), *.xml, *.json (COCO) or *.jsonl",
                        im->file);
     text = ot_read_file(im->file, MOST_BYTES, &n, err);
-    rc = text ? coco(im, text, err) : err->code;
+    rc = text ? ot_import_coco(im, text, err) : err->code;
     ot_free(text);
     return rc;
 }
 
-static void report(const struct import *im, const char *path)
+static void report(const struct ot_import *im, const char *path)
 {
     ot_out("%s: %d images: %d labels agree, %d differ and are relabelled in '%s'%s\n", im->file,
            im->images, im->same, im->relabelled, path,
@@ -490,7 +256,7 @@ static void report(const struct import *im, const char *path)
 
 int ot_pcmd_import(int argc, char **argv, struct ot_err *err)
 {
-    struct import im = { .who = ot_say_user() };
+    struct ot_import im = { .who = ot_say_user() };
     const char *pos[2], *db = NULL, *verdicts = NULL;
     const struct ot_data_opt own[] = { { "--db", OT_OPT_TEXT, &db },
                                        { "--who", OT_OPT_TEXT, &im.who },
