@@ -95,12 +95,14 @@ static int tell_trigger(struct patient *t, sqlite3_stmt *row, struct ot_err *err
     return 0;
 }
 
-int ot_pool_heal(sqlite3 *db, const char *path, const char *schema, struct ot_err *err)
+int ot_pool_heal(sqlite3 *db, const char *path, const char *schema, const char *views,
+                 struct ot_err *err)
 {
     struct patient t = { .db = db, .path = path };
 
     if (sqlite3_open(":memory:", &t.should) != SQLITE_OK ||
-        sqlite3_exec(t.should, schema, NULL, NULL, NULL) != SQLITE_OK)
+        sqlite3_exec(t.should, schema, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(t.should, views, NULL, NULL, NULL) != SQLITE_OK)
         (void)ot_fail(err, OT_ENOMEM, "pool '%s': its schema cannot be compared: %s", path,
                       t.should ? sqlite3_errmsg(t.should) : "no memory");
     else if (

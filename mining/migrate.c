@@ -19,11 +19,12 @@
 #pragma GCC diagnostic ignored "-Woverlength-strings"
 static const char schema[] =
 #include "mining/schema_sql.h"
+    ;
+static const char views[] =
 #include "mining/views_sql.h"
     ;
 static const char v1_to_v2[] =
 #include "mining/migrate_1_2_sql.h"
-#include "mining/views_sql.h"
     ;
 
 int ot_sql_fail(sqlite3 *db, struct ot_err *err, const char *doing)
@@ -130,7 +131,7 @@ const char *ot_pool_network(const char *path)
 /* ---- versions -------------------------------------------------------------------------------- */
 
 int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int from, int to,
-                  struct ot_err *err)
+                  const char *last, struct ot_err *err)
 {
     char backup[1024];
 
@@ -148,7 +149,8 @@ int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int fr
     for (int v = from; v < to; v++)
         if (ot_sql(db, err, "%s", step[v - 1]) < 0)
             goto undo;
-    if (ot_sql(db, err, "PRAGMA user_version=%d", to) < 0 || ot_sql(db, err, "COMMIT") < 0)
+    if (ot_sql(db, err, "%s", last) < 0 || ot_sql(db, err, "PRAGMA user_version=%d", to) < 0 ||
+        ot_sql(db, err, "COMMIT") < 0)
         goto undo;
     (void)ot_sql(db, err, "PRAGMA legacy_alter_table=OFF");
     ot_log(OT_LOG_INFO, "pool", "'%s' migrated from version %d to %d, backup in '%s'", path, from,
@@ -228,7 +230,7 @@ int ot_pool_upgrade(sqlite3 *copy, int from, struct ot_err *err)
     for (int v = from; v < OT_POOL_VERSION; v++)
         if (ot_sql(copy, err, "%s", ladder[v - 1]) < 0)
             return ot_err_wrap(err, "from version %d to %d", v, v + 1);
-    return 0;
+    return from < OT_POOL_VERSION ? ot_sql(copy, err, "%s", views) : 0;
 }
 
 int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err *err)
@@ -244,7 +246,8 @@ int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err 
     app = ot_sql_int(db, "PRAGMA application_id", -1);
     if (version == 0 && app == 0 && ot_sql_int(db, "SELECT count(*) FROM sqlite_schema", -1) == 0)
         return pragmas(db, err) < 0 || ot_sql(db, err, "BEGIN IMMEDIATE") < 0 ||
-                       ot_sql(db, err, "%s", schema) < 0 || ot_sql(db, err, "COMMIT") < 0
+                       ot_sql(db, err, "%s", schema) < 0 || ot_sql(db, err, "%s", views) < 0 ||
+                       ot_sql(db, err, "COMMIT") < 0
                    ? err->code
                    : 0;
     if (app != OT_POOL_APP_ID)
@@ -260,7 +263,7 @@ int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err 
         return err->code;
     if (pragmas(db, err) < 0)
         return err->code;
-    if (ot_pool_climb(db, conf->path, ladder, (int)version, OT_POOL_VERSION, err) < 0)
+    if (ot_pool_climb(db, conf->path, ladder, (int)version, OT_POOL_VERSION, views, err) < 0)
         return err->code;
-    return ot_pool_heal(db, conf->path, schema, err);
+    return ot_pool_heal(db, conf->path, schema, views, err);
 }

@@ -219,9 +219,10 @@ struct ot_pool {
 
 /* migrate.c: is this file ours, whole, of our version and data set?  Creates or migrates it. */
 int ot_pool_prepare(sqlite3 *db, const struct ot_pool_conf *conf, struct ot_err *err);
-/* One rung per version: step[v - 1] takes version v to v + 1.  Backs the file up first. */
+/* One rung per version: step[v - 1] takes version v to v + 1; `last` makes the views.  Backs the
+ * file up first. */
 int ot_pool_climb(sqlite3 *db, const char *path, const char *const *step, int from, int to,
-                  struct ot_err *err);
+                  const char *last, struct ot_err *err);
 /* The same ladder without a backup, for a copy in memory that a tool reads. */
 int ot_pool_upgrade(sqlite3 *copy, int from, struct ot_err *err);
 /* Name of the network file system that the path lies on; NULL: a local one. */
@@ -237,7 +238,8 @@ const char *ot_sql_text(sqlite3_stmt *s, int column);
 
 /* heal.c: what persons did to the schema: views and indexes are remade, a table or a column that
  * is missing is refused by name, triggers are told of (they do not fire here) */
-int ot_pool_heal(sqlite3 *db, const char *path, const char *schema, struct ot_err *err);
+int ot_pool_heal(sqlite3 *db, const char *path, const char *schema, const char *views,
+                 struct ot_err *err);
 
 /* backup.c: path.bak-YYYYMMDD, at most one a day, the newest `keep`; failure is a warning */
 void ot_pool_backup(sqlite3 *db, const char *path, int keep);

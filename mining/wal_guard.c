@@ -15,6 +15,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -61,6 +62,30 @@ static bool has_open(long pid, const struct stat *file)
     return found;
 }
 
+struct lock {
+    long pid;
+    unsigned long inode, from, to;
+};
+
+/* "7: POSIX  ADVISORY  READ 1234 fe:00:5678 123 127"; one who waits for a lock has "->" after "7:"
+ * and holds none. */
+static bool parse_lock(char *line, struct lock *k)
+{
+    char *rest = NULL, *word[8], *colon;
+    int n = 0;
+
+    for (char *w = strtok_r(line, " \t\n", &rest); w && n < 8; w = strtok_r(NULL, " \t\n", &rest))
+        word[n++] = w;
+    if (n != 8 || strcmp(word[1], "POSIX") != 0)
+        return false;
+    colon = strrchr(word[5], ':');
+    k->pid = strtol(word[4], NULL, 10);
+    k->inode = colon ? strtoul(colon + 1, NULL, 10) : 0;
+    k->from = strtoul(word[6], NULL, 10);
+    k->to = strcmp(word[7], "EOF") == 0 ? ULONG_MAX : strtoul(word[7], NULL, 10);
+    return true;
+}
+
 static void add_pid(long pid, long *pids, int *n)
 {
     for (int i = 0; i < *n; i++)
@@ -82,18 +107,11 @@ static int holders(const struct ot_pool *p, unsigned long first, unsigned long l
         return 0;
     f = fopen("/proc/locks", "r");
     while (f && fgets(line, sizeof line, f)) {
-        unsigned long inode, from, to;
-        char end[32];
-        long pid;
+        struct lock k;
 
-        /* "7: POSIX  ADVISORY  READ 1234 fe:00:5678 123 123"; who waits for a lock has "->" */
-        if (sscanf(line, "%*d: %*s %*s %*s %ld %*x:%*x:%lu %lu %31s", &pid, &inode, &from, end) !=
-            4)
-            continue;
-        to = strcmp(end, "EOF") == 0 ? ~0UL : strtoul(end, NULL, 10);
-        if (inode == st.st_ino && from <= last && to >= first && pid != (long)getpid() && pid > 0 &&
-            has_open(pid, &st))
-            add_pid(pid, pids, &n);
+        if (parse_lock(line, &k) && k.inode == st.st_ino && k.from <= last && k.to >= first &&
+            k.pid > 0 && k.pid != (long)getpid() && has_open(k.pid, &st))
+            add_pid(k.pid, pids, &n);
     }
     if (f)
         (void)fclose(f);

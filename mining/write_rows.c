@@ -378,7 +378,7 @@ static int drop_gone(struct ot_pool *p, struct ot_err *err)
     return rc;
 }
 
-int ot_write_all(struct ot_pool *p, struct ot_err *err)
+static int put_rows(struct ot_pool *p, struct ot_err *err)
 {
     struct ot_buffer *b = &p->back;
 
@@ -387,7 +387,30 @@ int ot_write_all(struct ot_pool *p, struct ot_err *err)
     for (size_t i = 0; i < b->n_rows; i++)
         if (b->rows[i].op == OT_DIRTY_PUT && put_row(p, &b->rows[i].row, err) < 0)
             return err->code;
-    if (b->reset && supersede(p, b->reset_iter, err) < 0)
+    return b->reset ? supersede(p, b->reset_iter, err) : 0;
+}
+
+static int put_proofs(struct ot_pool *p, struct ot_err *err)
+{
+    struct ot_buffer *b = &p->back;
+
+    for (size_t i = 0; i < b->n_effects; i++)
+        if (put_effect(p, &b->effects[i], err) < 0)
+            return err->code;
+    for (size_t i = 0; i < b->n_therms; i++)
+        if (put_therm(p, &b->therms[i], err) < 0)
+            return err->code;
+    for (size_t i = 0; i < b->n_sentries; i++)
+        if (put_sentry(p, &b->sentries[i], err) < 0)
+            return err->code;
+    return 0;
+}
+
+int ot_write_all(struct ot_pool *p, struct ot_err *err)
+{
+    struct ot_buffer *b = &p->back;
+
+    if (put_rows(p, err) < 0)
         return err->code;
     for (size_t i = 0; i < b->n_events; i++)
         if (put_event(p, &b->events[i], err) < 0)
@@ -401,15 +424,8 @@ int ot_write_all(struct ot_pool *p, struct ot_err *err)
     for (size_t i = 0; i < b->n_snaps; i++)
         if (put_snap(p, &b->snaps[i], err) < 0)
             return err->code;
-    for (size_t i = 0; i < b->n_effects; i++)
-        if (put_effect(p, &b->effects[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_therms; i++)
-        if (put_therm(p, &b->therms[i], err) < 0)
-            return err->code;
-    for (size_t i = 0; i < b->n_sentries; i++)
-        if (put_sentry(p, &b->sentries[i], err) < 0)
-            return err->code;
+    if (put_proofs(p, err) < 0)
+        return err->code;
     for (size_t i = 0; i < b->n_rows; i++)
         if (b->rows[i].op == OT_DIRTY_GONE)
             (void)ot_map_remove(&p->inst_of, b->rows[i].row.id);

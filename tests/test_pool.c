@@ -198,11 +198,11 @@ static void the_ladder_backs_up_and_climbs_or_stays(void **st)
     (void)st;
     pk_close(pk_open(&c));
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_true(ot_pool_climb(db, path, bad, 2, 4, &err) < 0);
+    assert_true(ot_pool_climb(db, path, bad, 2, 4, "", &err) < 0);
     assert_error(&err, OT_EDATA, "migration from version 2 to 4");
     assert_near(pk_ask(path, "PRAGMA user_version"), 2, 0);
     err = (struct ot_err)OT_ERR_INIT;
-    assert_ok(ot_pool_climb(db, path, good, 2, 4, &err), &err);
+    assert_ok(ot_pool_climb(db, path, good, 2, 4, "", &err), &err);
     (void)sqlite3_close(db);
     assert_near(pk_ask(path, "PRAGMA user_version"), 4, 0);
     assert_near(pk_ask(path, "SELECT count(*) FROM b"), 0, 0);
