@@ -197,10 +197,14 @@ says "and the pool holds together" "no finding" verify "$P"
 as_table "at the end of the second night too"
 
 # ---- two nights ----
+last=$(sql "$P" "SELECT count(*) FROM inst WHERE last_run=2 AND planted=0 AND state=2")
+holds "top of a run has the rows last seen in it" json "len(d) == $last" top "$P" --run 2 --state learned --limit 0 --json
+holds "explain of a run is what happened in it" json "d and {r['run'] for r in d} == {1}" explain "$P" "$key" --run 1 --json
+fails "where a run means nothing it is refused" 64 "--run: means nothing here" diff "$P" "$P" --run 1
 holds "diff of a file with itself is nothing" json "d['changes'] == [] and d['classes'][-1]['change'] == 0" diff "$P" "$P" --json
 holds "diff of two nights counts as SQL does" json "d['classes'][-1]['learned'] == $(sql "$P" "ATTACH '$T/first.db' AS a;
-    SELECT count(*) FROM inst b JOIN a.inst a USING(inst_id) WHERE b.state=2 AND a.state IN(0,1,6,4) AND a.planted=0 AND b.planted=0") + sum(
-    c['state_a'] in (None, 'evicted') and c['change'] == 'learned' for c in d['changes'])" diff "$T/first.db" "$P" --json --limit 0
+    SELECT count(*) FROM inst JOIN sample USING(sample_id) WHERE state=2 AND planted=0 AND lmdb_key NOT IN
+    (SELECT lmdb_key FROM a.inst JOIN a.sample USING(sample_id) WHERE planted=0 AND state IN(2,3))")" diff "$T/first.db" "$P" --json --limit 0
 says "runs of one file can be compared" "all " diff "$P" --runs 1 2
 cp "$P" "$T/worse.db"
 sql "$T/worse.db" "UPDATE inst SET state=0, loss_ema=loss_ema+2 WHERE state=2 AND label=1"

@@ -43,6 +43,13 @@ int ot_pcmd_options(const struct ot_data_opt *own, struct ot_pout *out, int argc
     return got;
 }
 
+int ot_pcmd_no_run(const struct ot_pout *out, struct ot_err *err)
+{
+    return out->run ? ot_fail(err, OT_EUSAGE, "--run: means nothing here, got %llu",
+                              (unsigned long long)out->run)
+                    : 0;
+}
+
 bool ot_pcmd_people(const struct ot_pout *out)
 {
     return !out->json && !out->csv;

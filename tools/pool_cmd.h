@@ -27,6 +27,8 @@ struct ot_pout {
 /* ot_data_options() over a command's own table (may be NULL) and those of ot_pout. */
 int ot_pcmd_options(const struct ot_data_opt *own, struct ot_pout *out, int argc, char **argv,
                     const char **pos, int min, int max, struct ot_err *err);
+/* OT_EUSAGE when --run was given to a command that is about all of them. */
+int ot_pcmd_no_run(const struct ot_pout *out, struct ot_err *err);
 /* For people? Then sentences may be printed around the table. */
 bool ot_pcmd_people(const struct ot_pout *out);
 /* Prints the table as was asked for; `none` is said to people when it has no rows. */

@@ -299,6 +299,8 @@ static int parse(struct args *a, int argc, char **argv, struct ot_err *err)
                                a->has_runs ? 1 : 2, err);
     if (a->n_pos < 0)
         return err->code;
+    if (ot_pcmd_no_run(&a->out, err) < 0)
+        return err->code;
     a->margin = a->margin_text ? strtod(a->margin_text, &end) : (double)NAN;
     if (a->margin_text && (end == a->margin_text || *end || !(a->margin >= 0)))
         return ot_fail(err, OT_EUSAGE, "--margin: wants a number that is not negative, got '%s'",

@@ -41,8 +41,10 @@ static int timeline(struct life *l, struct ot_table *t, struct ot_err *err)
         "e.event_id AS id FROM event e WHERE e.sample_id=%lld AND (e.inst_id=%lld OR %s) UNION ALL "
         "SELECT r.run_id, r.iter, 'reinject', t.loss_before, t.loss_after, r.reason || '; one of ' "
         "|| r.n || ' rows', r.superseded, 0, r.reinj_id FROM reinj_item t JOIN reinj r "
-        "USING(reinj_id) WHERE t.inst_id=%lld) ORDER BY run_id, iter, o, id",
-        l->who.key, inst, sample, inst, whose, inst);
+        "USING(reinj_id) WHERE t.inst_id=%lld) WHERE %lld=0 OR run_id=%lld ORDER BY run_id, "
+        "iter, o, id",
+        l->who.key, inst, sample, inst, whose, inst, (long long)l->out->run,
+        (long long)l->out->run);
 }
 
 static double num_of(const struct ot_cell *c)

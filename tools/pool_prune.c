@@ -188,7 +188,7 @@ int ot_pcmd_prune(int argc, char **argv, struct ot_err *err)
     char path[1100];
     const char *pos[1];
 
-    if (ot_pcmd_options(own, &out, argc, argv, pos, 1, 1, err) < 0)
+    if (ot_pcmd_options(own, &out, argc, argv, pos, 1, 1, err) < 0 || ot_pcmd_no_run(&out, err) < 0)
         return err->code;
     if (keep < 0 && days < 0 && !vacuum)
         return ot_fail(err, OT_EUSAGE,

@@ -10,7 +10,8 @@ struct want {
     int state_id, kind_id; /* -1: any */
 };
 
-static int check_want(const struct ot_pdb *d, struct want *w, struct ot_err *err)
+static int check_want(const struct ot_pdb *d, struct want *w, const struct ot_pout *out,
+                      struct ot_err *err)
 {
     w->state_id = w->state ? ot_pdb_state_of(w->state) : -1;
     w->kind_id = w->kind ? ot_pdb_kind_of(w->kind) : -1;
@@ -22,6 +23,8 @@ static int check_want(const struct ot_pdb *d, struct want *w, struct ot_err *err
     if (w->kind && w->kind_id < 0)
         return ot_fail(err, OT_EUSAGE, "--kind: must be image, gt, background or tile, got '%s'",
                        w->kind);
+    if (w->view && ot_pcmd_no_run(out, err) < 0)
+        return err->code;
     if (w->view && (w->class_name || w->state || w->kind))
         return ot_fail(err, OT_EUSAGE,
                        "--view: goes without --class, --state and --kind, got one of them");
@@ -53,9 +56,11 @@ static int hardest(const struct ot_pdb *d, const struct want *w, const struct ot
         "state_name(i.state) AS state FROM inst i JOIN sample s USING(sample_id) "
         "LEFT JOIN class c ON c.label=i.label LEFT JOIN class p ON p.label=i.pred "
         "WHERE i.planted=0 AND (%d=i.state OR %d<0 AND i.state IN(0,1,6)) "
-        "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) "
+        "AND (%d<0 OR i.kind=%d) AND (%Q IS NULL OR c.name=%Q OR CAST(i.label AS TEXT)=%Q) AND "
+        "(%lld=0 OR i.last_run=%lld) "
         "ORDER BY i.loss_ema DESC, i.inst_id LIMIT %d",
-        w->state_id, w->state_id, w->kind_id, w->kind_id, c, c, c, out->limit ? out->limit : -1);
+        w->state_id, w->state_id, w->kind_id, w->kind_id, c, c, c, (long long)out->run,
+        (long long)out->run, out->limit ? out->limit : -1);
 }
 
 int ot_pcmd_top(int argc, char **argv, struct ot_err *err)
@@ -75,7 +80,7 @@ int ot_pcmd_top(int argc, char **argv, struct ot_err *err)
     if (ot_pcmd_options(own, &out, argc, argv, pos, 1, 1, err) < 0 ||
         ot_pdb_open(pos[0], &d, err) < 0)
         return err->code;
-    rc = check_want(&d, &w, err);
+    rc = check_want(&d, &w, &out, err);
     if (rc == 0 && w.view)
         rc = ot_pdb_table(&d, &t, err, "SELECT * FROM \"%w\" LIMIT %d", w.view,
                           out.limit ? out.limit : -1);

@@ -256,7 +256,8 @@ int ot_pcmd_verify(int argc, char **argv, struct ot_err *err)
     size_t n;
     int rc;
 
-    if (ot_pcmd_options(NULL, &out, argc, argv, pos, 1, 1, err) < 0)
+    if (ot_pcmd_options(NULL, &out, argc, argv, pos, 1, 1, err) < 0 ||
+        ot_pcmd_no_run(&out, err) < 0)
         return err->code;
     rc = verify(pos[0], &t, err);
     n = ot_table_rows(&t);
