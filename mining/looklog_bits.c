@@ -90,6 +90,7 @@ void ot_bits_conf(struct ot_bits *b, struct ot_miner_conf *c)
     OT_BITS(b, c->batch);
     OT_BITS(b, c->min_fresh);
     OT_BITS(b, c->max_share);
+    OT_BITS(b, c->fresh_part);
     OT_BITS(b, c->cooldown);
     OT_BITS(b, c->per_sample);
     OT_BITS(b, c->retire);

@@ -30,6 +30,7 @@ static int check_conf(const struct ot_miner_conf *c, struct ot_err *err)
         { "batch", c->batch, 1, 1 << 20 },
         { "min_fresh", c->min_fresh, 0, 1 << 30 },
         { "max_share", (double)c->max_share, 0, 1 },
+        { "fresh_part", (double)c->fresh_part, 0, 1 },
         { "cooldown", c->cooldown, 0, 1 << 30 },
         { "rois_per_image", c->per_sample, 1, 1 << 16 },
         { "probe_after", c->probe_after, 1, 1 << 30 },
@@ -88,7 +89,7 @@ struct ot_miner *ot_miner_new(const struct ot_miner_conf *conf, const struct ot_
         return NULL;
     m->conf = *conf;
     if (conf->naive) { /* the textbook's pool, and nothing more */
-        m->conf.control = m->conf.thermometer = 0;
+        m->conf.control = m->conf.thermometer = m->conf.fresh_part = 0;
         m->conf.scope_all = m->conf.auto_share = false;
     }
     if (sink)

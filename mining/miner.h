@@ -58,6 +58,7 @@ struct ot_miner_conf { /* after MiningParameter, with every default filled in */
     int batch; /* samples of a re-injected batch */
     int min_fresh;
     float max_share;
+    float fresh_part; /* of a re-injected batch: samples at random, not from the pool */
     int cooldown;
     int per_sample; /* booked instances of one sample, at most */
     float retire;
@@ -193,9 +194,9 @@ void ot_miner_free(struct ot_miner *m);
 int ot_miner_observe(struct ot_miner *m, int64_t iter, bool reinjected, const struct ot_look *looks,
                      size_t n, struct ot_err *err);
 
-/* Is iteration `iter` a re-injection?  If so fills sample[conf.batch] (distinct ordinals; the
- * rows booked for them are remembered until observed) and returns the number; 0: train fresh.
- * Must be called once per iteration, in order. */
+/* Is iteration `iter` a re-injection?  If so fills sample[conf.batch] (distinct ordinals,
+ * those from the pool first; the rows booked are remembered until observed) and returns the number;
+ * 0: train fresh. Must be called once per iteration, in order. */
 int ot_miner_next(struct ot_miner *m, int64_t iter, uint32_t *sample);
 
 /* Booked rows of a sample of the current re-injection, worst first; returns how many (<= max). */

@@ -3,7 +3,8 @@
  *
  * When: enough samples wait, enough fresh iterations lie between, the share of re-injected
  * iterations stays within its limit.  Which: a draw without replacement among the waiting samples,
- * uniform (at the top is where the wrong labels are) or by loss, by the counter-based generator.
+ * uniform (at the top is where the wrong labels are) or by loss, by the counter-based generator,
+ * and any others beside them.
  * Afterwards each booked row that was seen is learned, quarantined (the probe) or cools down; a
  * row that was not seen again stays as it is.
  */
@@ -159,11 +160,33 @@ static void weigh_batch(struct ot_miner *m, int64_t iter)
 
 /* ---- the draw -------------------------------------------------------------------------------- */
 
+/* The rest of the batch is any samples: batch norm sees no batch of hard ones only, and one step
+ * does not pull towards those alone.  There are more samples than places, so this ends. */
+static void fill_up(const struct ot_miner *m, int64_t iter, uint32_t *sample, int from)
+{
+    uint64_t n = (uint64_t)from;
+
+    for (int k = from; k < m->conf.batch; n++) {
+        struct ot_rng4 r = ot_philox(m->conf.seed, OT_RNG_MINING, (uint64_t)iter,
+                                     (uint64_t)1 << 32 | n);
+        uint32_t s = (uint32_t)((uint64_t)r.v[0] * m->conf.n_samples >> 32);
+        int j = 0;
+
+        while (j < k && sample[j] != s)
+            j++;
+        sample[k] = s;
+        k += j == k;
+    }
+}
+
 /* Without replacement: who is drawn weighs nothing until the batch is complete.  The remainder
  * favours low units by less than total / 2^64. */
 static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
 {
-    for (int k = 0; k < m->conf.batch; k++) {
+    int hard = m->conf.batch - (int)((double)m->conf.fresh_part * m->conf.batch);
+
+    hard = hard < 1 ? 1 : hard;
+    for (int k = 0; k < hard; k++) {
         struct ot_rng4 r = ot_philox(m->conf.seed, OT_RNG_MINING, (uint64_t)iter, (uint64_t)k);
         uint64_t x = (uint64_t)r.v[0] << 32 | r.v[1];
         uint32_t s = ot_sumtree_find(&m->waiting, x % ot_sumtree_total(&m->waiting));
@@ -172,9 +195,10 @@ static void draw(struct ot_miner *m, int64_t iter, uint32_t *sample)
         ot_sumtree_set(&m->waiting, s, 0);
         sample[k] = s;
     }
-    for (int k = 0; k < m->conf.batch; k++)
+    for (int k = 0; k < hard; k++)
         ot_sumtree_set(&m->waiting, m->drawn[k].sample, m->drawn[k].weight);
-    m->n_drawn = m->conf.batch;
+    m->n_drawn = hard;
+    fill_up(m, iter, sample, hard);
     weigh_batch(m, iter);
 }
 

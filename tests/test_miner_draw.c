@@ -96,6 +96,48 @@ static void draws_are_as_frequent_as_the_priority_says(void **st)
     }
 }
 
+/* Four of 40 samples wait; a batch of four takes two of them and two others. */
+static void a_part_of_the_batch_is_any_samples(void **st)
+{
+    struct ot_story s = { 0 };
+    struct ot_miner_conf c = ot_story_conf0();
+    struct ot_miner *m;
+    struct ot_look k[4];
+    int times[40] = { 0 }, waiting = 0;
+
+    (void)st;
+    c.batch = 4;
+    c.min_fresh = 0;
+    c.fresh_part = 0.5f;
+    c.n_samples = 40;
+    m = ot_story_born(&c, &s);
+    for (int i = 0; i < 4; i++)
+        k[i] = ot_story_look((uint32_t)i, 5);
+    ot_story_see(m, 0, false, k, 4);
+    for (int64_t it = 1; it <= 4000; it++) {
+        uint32_t sample[4];
+
+        assert_int_equal(ot_miner_next(m, it, sample), 4);
+        assert_true(sample[0] < 4 && sample[1] < 4);
+        for (int i = 0; i < 4; i++) {
+            times[sample[i]]++;
+            for (int j = 0; j < i; j++)
+                assert_int_not_equal(sample[i], sample[j]);
+        }
+        ot_story_see(m, it, true, NULL, 0);
+    }
+    for (int i = 0; i < 40; i++) { /* 2 of the 38 that are left, within 4 standard deviations */
+        double p = 2.0 / 38;
+
+        if (i < 4)
+            waiting += times[i];
+        else
+            assert_near(times[i], 4000 * p, 4 * sqrt(4000 * p * (1 - p)));
+    }
+    assert_true(waiting > 8000);
+    ot_miner_free(m);
+}
+
 static void a_batch_holds_no_sample_twice(void **st)
 {
     struct ot_story s = { 0 };
@@ -128,6 +170,7 @@ int main(void)
         cmocka_unit_test(ten_million_updates_leave_the_sums_exact),
         cmocka_unit_test(every_unit_belongs_to_the_thing_that_weighs_it),
         cmocka_unit_test(draws_are_as_frequent_as_the_priority_says),
+        cmocka_unit_test(a_part_of_the_batch_is_any_samples),
         cmocka_unit_test(a_batch_holds_no_sample_twice),
     };
 

@@ -252,8 +252,9 @@ static void every_field_of_the_rules_is_written(void **state)
     assert_int_equal(in.left, 0);
     for (size_t i = 0; i < sizeof c; i++)
         missing += p[i] != 0 && q[i] == 0;
-    assert_int_equal(missing,
-                     3 + 6 + 4); /* padding: after naive, after the two bools, at the end */
+    assert_int_equal(
+        missing,
+        3 + 4 + 6 + 4); /* padding: after naive, before seed, after the two bools, at the end */
     ot_str_release(&s);
 }
 
