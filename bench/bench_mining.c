@@ -15,7 +15,16 @@
 #include "base/rng.h"
 #include "mining/pool.h"
 
-enum { LOOKS = 256, ITERS = 2000, WRITES = 200000, STRIDE = 7919, TURNS = 3, COMMIT = 4096 };
+enum {
+    LOOKS = 256,
+    ITERS = 2000,
+    WARM = 200,
+    FIRST = 1 << 20,
+    WRITES = 200000,
+    STRIDE = 7919,
+    TURNS = 3,
+    COMMIT = 4096
+};
 
 /* ---- the miner ------------------------------------------------------------------------------- */
 
@@ -32,21 +41,22 @@ static struct ot_miner_conf conf_of(int rows, bool image)
                                    .ema = 0.9f,
                                    .batch = image ? 64 : 2,
                                    .min_fresh = 1,
-                                   .max_share = 0.35f,
+                                   .max_share = 0.1f,
                                    .cooldown = 50,
                                    .per_sample = image ? 1 : 16,
                                    .retire = 0.5f,
                                    .probe_after = 2,
                                    .probe_conf = 0.8f,
                                    .quarantine_weight = 0.2f,
-                                   .release = 0.5f,
+                                   .release = 1,
                                    .seed = 1,
                                    .n_classes = 21,
                                    .n_samples = (uint32_t)(image ? 2 * rows : rows / 16),
                                    .importance_beta = 0.4f,
                                    .auto_share = true,
-                                   .scope_looks = 4,
-                                   .scope_margin = 0.2f,
+                                   .scope_all = true,
+                                   .scope_looks = 8,
+                                   .scope_margin = 0.75f,
                                    .control = 0.1f,
                                    .thermometer = 0.005f,
                                    .first_class = image ? 0 : 1 };
@@ -83,6 +93,7 @@ static struct ot_miner *full_miner(int rows, bool image, struct ot_err *err)
     struct ot_str state = { 0 };
     static struct ot_look k[LOOKS];
     uint32_t per = image ? 1 : 128;
+    int64_t last = -1;
     int rc = 0;
 
     all.admit = OT_ADMIT_THRESHOLD;
@@ -90,9 +101,12 @@ static struct ot_miner *full_miner(int rows, bool image, struct ot_err *err)
     all.class_share = 1;
     all.max_share = 0;
     filler = ot_miner_new(&all, NULL, err);
-    for (int64_t it = 0; filler && rc == 0 && ot_miner_counts(filler).rows < rows; it++) {
+    /* twice: what passed once only is not re-injected */
+    for (int64_t it = 0; filler && rc == 0 && (it < last || last < 0); it++) {
         for (int i = 0; i < LOOKS; i++)
             k[i] = look_of((uint32_t)((it * LOOKS + i) / per % all.n_samples), it, i, image);
+        if (last < 0 && ot_miner_counts(filler).rows >= rows)
+            last = 2 * it;
         (void)ot_miner_next(filler, it, NULL);
         rc = ot_miner_observe(filler, it, false, k, LOOKS, err);
     }
@@ -120,11 +134,19 @@ static int bench_decisions(int rows, bool image, struct ot_err *err)
     if (!m)
         return err->code;
     before = ot_miner_counts(m);
-    for (int64_t it = 1 << 20; it < (1 << 20) + ITERS; it++) {
-        double t = ot_now_s();
-        int n = ot_miner_next(m, it, sample), many = n && image ? n : LOOKS;
+    for (int64_t it = FIRST; it < FIRST + WARM + ITERS; it++) {
+        double t;
+        int n, many;
 
+        if (it == FIRST + WARM) { /* all that rested while it was filled is awake */
+            before = ot_miner_counts(m);
+            spent = 0;
+            looks = 0;
+        }
+        t = ot_now_s();
+        n = ot_miner_next(m, it, sample);
         spent += ot_now_s() - t;
+        many = n && image ? n : LOOKS;
         for (int i = 0; i < many; i++) {
             uint32_t at = image ? (uint32_t)i : (uint32_t)i % 2;
             uint32_t s = n ? sample[at]
