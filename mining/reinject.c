@@ -25,6 +25,16 @@ void ot_row_rest(struct ot_miner *m, int32_t i, int64_t iter)
     ot_rows_set_state(m, i, OT_COOLING);
 }
 
+/* It stays in its state, and in its place among those that may go: many rest for long, and each
+ * comes by here every `cooldown` iterations. */
+static void rest_on(struct ot_miner *m, int32_t i, int64_t iter)
+{
+    m->e[i].r.cool_until = iter + m->conf.cooldown;
+    m->e[i].low = 0;
+    m->e[i].probation = 0;
+    ot_rows_requeue(m, i);
+}
+
 /* What is half way to quarantine rests on: the wrong labels among it would be memorised. */
 static void wake(struct ot_miner *m, int64_t iter)
 {
@@ -34,7 +44,7 @@ static void wake(struct ot_miner *m, int64_t iter)
         const struct ot_stat *s = ot_stat_find(m, ot_row_key(r->sample, r->kind, r->slot));
 
         if (m->conf.cooldown > 0 && s && ot_stat_doubtful(m, s)) {
-            ot_row_rest(m, i, iter);
+            rest_on(m, i, iter);
             continue;
         }
         ot_rows_set_state(m, i, OT_WAITING);
