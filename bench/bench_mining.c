@@ -5,6 +5,7 @@
  *
  * usage: bench_mining [FOLDER]   where the pool files are made (default /tmp)
  */
+#include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -75,13 +76,15 @@ static struct ot_look look_of(uint32_t sample, int64_t it, int i, bool image)
                                  : bg  ? -1
                                        : i % 9,
                          .label = bg ? 0 : 1 + (int)(r.v[2] % 20),
-                         .p_pred = 0.6f,
+                         .p_label = expf(-6 * u * u * u),
                          .loss = 6 * u * u * u,
                          .box = { x, x, x + 0.02f, x + 0.02f } };
 
     if (image)
         k.label = 1 + (int)(sample % 20);
-    k.pred = k.given = k.label;
+    k.given = k.label;
+    k.pred = k.p_label < 0.4f ? (k.label + 1) % 21 : k.label;
+    k.p_pred = k.p_label < 0.4f ? 0.9f - k.p_label : k.p_label;
     return k;
 }
 
