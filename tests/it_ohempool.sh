@@ -288,6 +288,8 @@ says "prune" "gone" prune "$T/p.db" --keep-runs 1 --older-than 3650 --vacuum
 same "keeps the last run's events only" "$(sql "$T/p.db" 'SELECT count(*) FROM event')" "$events"
 same "and all rows that are not old" "$(sql "$T/p.db" 'SELECT count(*) FROM inst')" "$(sql "$P" 'SELECT count(*) FROM inst')"
 sql "$T/p.db" "UPDATE run SET ended='2000-01-01T00:00:00Z'; INSERT INTO verdict(inst_id,verdict) VALUES($(sql "$P" 'SELECT min(inst_id) FROM inst WHERE state=2'),'hard')"
+sql "$T/p.db" "UPDATE inst SET state=3, weight=0.2 WHERE inst_id=(SELECT max(inst_id) FROM inst WHERE state=2 AND planted=0);
+    INSERT INTO event(run_id,iter,inst_id,sample_id,what) SELECT 2, 20000, inst_id, sample_id, 'quarantine' FROM inst WHERE state=3"
 kept=$(sql "$T/p.db" "SELECT count(*) FROM inst WHERE state IN(3,4) OR inst_id=(SELECT min(inst_id) FROM inst WHERE state=2) OR inst_id IN (SELECT inst_id FROM verdict)")
 run prune "$T/p.db" --older-than 30
 same "old rows go, but not the quarantined, excluded and marked" "$(sql "$T/p.db" 'SELECT count(*) FROM inst')" "$kept"

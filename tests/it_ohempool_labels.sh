@@ -77,6 +77,13 @@ says "VOC too" "1 images of 1 suspects" export "$P" "$T/voc" --labels voc --what
 says "agrees" "1 images: $boxes labels agree, 0 differ" import "$P" "$T/voc" --dry-run
 grep -q '<model_says>' "$T/voc/00000000.xml"
 result $? "the suspect is marked"
+python3 - "$T/s.json" "$T/voc/00000000.xml" <<'END' 2>>"$T/err"
+import json, re, sys
+x, y, w, h = json.load(open(sys.argv[1]))["annotations"][0]["bbox"]
+got = [float(v) for v in re.findall(r"<(?:xmin|ymin|xmax|ymax)>([^<]*)<", open(sys.argv[2]).read())[:4]]
+assert max(abs(a - b) for a, b in zip(got, [x + 1, y + 1, x + w, y + h])) < 1e-3, (got, x, y, w, h)
+END
+result $? "VOC counts from 1 and includes the last pixel, COCO has width and height"
 python3 - "$T/s.json" "$T/edited.json" <<'END'
 import json, sys
 d = json.load(open(sys.argv[1]))
