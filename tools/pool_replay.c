@@ -244,6 +244,8 @@ static void fill_table(struct ot_table *t, const struct ot_replay *as_was,
 static void say(const struct ot_looks_file *f, const struct ot_replay *r,
                 const struct ot_replay *other)
 {
+    uint64_t decisions = r->tally.n_events + r->tally.n_draws;
+
     ot_out("iterations %lld to %lld", (long long)r->first_iter, (long long)r->last_iter);
     if (r->resumes)
         ot_out(", resumed %d times", r->resumes);
@@ -254,8 +256,8 @@ static void say(const struct ot_looks_file *f, const struct ot_replay *r,
     if (r->sentinels)
         ot_out(", %d tests of the sentinel set", r->sentinels);
     ot_out(": %llu decisions reproduced (%llu events, %llu batches drawn)\n",
-           (unsigned long long)(r->tally.n_events + r->tally.n_draws),
-           (unsigned long long)r->tally.n_events, (unsigned long long)r->tally.n_draws);
+           (unsigned long long)decisions, (unsigned long long)r->tally.n_events,
+           (unsigned long long)r->tally.n_draws);
     if (r->broken_from >= 0)
         ot_out("the log is broken from iteration %lld on: the disk did not keep up\n",
                (long long)r->broken_from);
