@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -125,16 +126,16 @@ static long unescape(char *s)
     char *to = s;
 
     for (const char *p = s; *p; to++) {
-        unsigned v;
+        char hex[3] = { 0 };
 
         if (*p != '\\') {
             *to = *p++;
             continue;
         }
-        if (p[1] != 'x' || !isxdigit((unsigned char)p[2]) || !isxdigit((unsigned char)p[3]) ||
-            sscanf(p + 2, "%2x", &v) != 1)
+        if (p[1] != 'x' || !isxdigit((unsigned char)p[2]) || !isxdigit((unsigned char)p[3]))
             return -1;
-        *to = (char)v;
+        memcpy(hex, p + 2, 2);
+        *to = (char)strtoul(hex, NULL, 16);
         p += 4;
     }
     return to - s;
