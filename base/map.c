@@ -7,12 +7,7 @@
 
 static size_t home(const struct ot_map *m, uint64_t key)
 {
-    key ^= key >> 33;
-    key *= 0xff51afd7ed558ccdu;
-    key ^= key >> 33;
-    key *= 0xc4ceb9fe1a85ec53u;
-    key ^= key >> 33;
-    return (size_t)key & (m->cap - 1);
+    return (size_t)ot_mix64(key) & (m->cap - 1);
 }
 
 static size_t find(const struct ot_map *m, uint64_t key)

@@ -13,6 +13,16 @@
 
 #include "base/err.h"
 
+/* Spreads the bits of a key: the finaliser of MurmurHash3 (A. Appleby, public domain). */
+static inline uint64_t ot_mix64(uint64_t key)
+{
+    key ^= key >> 33;
+    key *= 0xff51afd7ed558ccdu;
+    key ^= key >> 33;
+    key *= 0xc4ceb9fe1a85ec53u;
+    return key ^ key >> 33;
+}
+
 struct ot_map_slot {
     uint64_t key, value;
     bool used;

@@ -23,12 +23,7 @@
 
 static size_t home(const struct ot_stats *s, uint64_t key)
 {
-    key ^= key >> 33;
-    key *= 0xff51afd7ed558ccdu;
-    key ^= key >> 33;
-    key *= 0xc4ceb9fe1a85ec53u;
-    key ^= key >> 33;
-    return (size_t)key & (s->n_index - 1);
+    return (size_t)ot_mix64(key) & (s->n_index - 1);
 }
 
 static size_t find(const struct ot_stats *s, uint64_t key)
