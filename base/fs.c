@@ -74,7 +74,7 @@ int ot_hash_file(const char *path, uint64_t *hash, struct ot_err *err)
     return rc;
 }
 
-static int write_all(int fd, const char *p, size_t n)
+int ot_write_fully(int fd, const char *p, size_t n)
 {
     while (n) {
         ssize_t w = write(fd, p, n);
@@ -110,7 +110,7 @@ int ot_write_file_atomic(const char *path, const void *bytes, size_t n, struct o
     fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return ot_fail_sys(err, OT_ECREATE, errno, "cannot create '%s'", tmp);
-    if (write_all(fd, bytes, n) < 0 || fsync(fd) < 0) {
+    if (ot_write_fully(fd, bytes, n) < 0 || fsync(fd) < 0) {
         int e = errno;
 
         (void)close(fd);

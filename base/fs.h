@@ -19,6 +19,9 @@ char *ot_read_file(const char *path, size_t limit, size_t *n, struct ot_err *err
 /* ot_hash64() of a whole file, read in pieces. */
 int ot_hash_file(const char *path, uint64_t *hash, struct ot_err *err);
 
+/* All n bytes, however often write(2) takes a part or is interrupted; 0 or -1 with errno. */
+int ot_write_fully(int fd, const char *p, size_t n);
+
 /* Writes path.tmp, fsyncs, renames over path, fsyncs the directory: after a crash the old or
  * the new content is there, never half of one. */
 int ot_write_file_atomic(const char *path, const void *bytes, size_t n, struct ot_err *err);

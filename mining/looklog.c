@@ -46,21 +46,6 @@ struct ot_looklog {
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static int put(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t w = write(fd, p, n);
-
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return -1;
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 static void seal(struct ot_str *s)
 {
     for (size_t at = 0; at < s->len;) {
@@ -103,7 +88,7 @@ static void *writer(void *arg)
         stop = log->stop && log->back.len == 0;
         (void)pthread_mutex_unlock(&log->mutex);
         seal(&log->back);
-        if (put(log->fd, log->back.buf, log->back.len) < 0)
+        if (ot_write_fully(log->fd, log->back.buf, log->back.len) < 0)
             error = errno;
         ot_str_clear(&log->back);
         if (!error)
@@ -377,7 +362,7 @@ static int make_anew(struct ot_looklog *log)
         (void)rename(log->path, old);
         log->fd = open(log->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     }
-    return log->fd < 0 ? -1 : put(log->fd, log->top.buf, log->top.len);
+    return log->fd < 0 ? -1 : ot_write_fully(log->fd, log->top.buf, log->top.len);
 }
 
 static void tell_start(struct ot_looklog *log, const struct ot_miner_conf *rules,
