@@ -82,6 +82,15 @@ float ot_miner_weight(const struct ot_miner *m, uint32_t sample, uint8_t kind, i
 
 /* ---- the set --------------------------------------------------------------------------------- */
 
+int ot_verdict_order(const struct ot_verdict *a, const struct ot_verdict *b)
+{
+    if (a->sample != b->sample)
+        return a->sample < b->sample ? -1 : 1;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
 static int by_key(const void *pa, const void *pb)
 {
     const struct ot_judged *a = pa, *b = pb;

@@ -164,6 +164,9 @@ struct ot_verdict {
     int32_t slot, label;
 };
 
+/* By instance: sample, kind, slot; 0 when both are about the same one. */
+int ot_verdict_order(const struct ot_verdict *a, const struct ot_verdict *b);
+
 /* Loss of the control group beside that of the others, all that were ever admitted and not
  * quarantined, excluded or contradicted in most of their looks (proof.c says why), by their last
  * fresh loss after admission; 95 % interval (Welch). */

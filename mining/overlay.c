@@ -210,19 +210,11 @@ static int read_lines(struct reader *r, const char *text, size_t n, struct ot_er
 static int by_identity(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
+    int order = ot_verdict_order(&x->v, &y->v);
 
-    if (x->v.sample != y->v.sample)
-        return x->v.sample < y->v.sample ? -1 : 1;
-    if (x->v.kind != y->v.kind)
-        return x->v.kind < y->v.kind ? -1 : 1;
-    if (x->v.slot != y->v.slot)
-        return x->v.slot < y->v.slot ? -1 : 1;
+    if (order)
+        return order;
     return x->line < y->line ? -1 : x->line > y->line;
-}
-
-static bool same(const struct ot_verdict *a, const struct ot_verdict *b)
-{
-    return a->sample == b->sample && a->kind == b->kind && a->slot == b->slot;
 }
 
 static int hand_over(struct reader *r, struct ot_verdict **v, size_t *n, struct ot_err *err)
@@ -233,7 +225,7 @@ static int hand_over(struct reader *r, struct ot_verdict **v, size_t *n, struct 
     if (r->n)
         qsort(r->entry, r->n, sizeof *r->entry, by_identity);
     for (size_t i = 0; i < r->n; i++)
-        if (i + 1 == r->n || !same(&r->entry[i].v, &r->entry[i + 1].v))
+        if (i + 1 == r->n || ot_verdict_order(&r->entry[i].v, &r->entry[i + 1].v))
             (*v)[(*n)++] = r->entry[i].v;
     return 0;
 }

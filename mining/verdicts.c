@@ -181,21 +181,13 @@ static int resolve(struct ot_pool *p, struct ot_said_list *list, struct ot_err *
 static int by_instance(const void *a, const void *b)
 {
     const struct ot_said *x = *(struct ot_said *const *)a, *y = *(struct ot_said *const *)b;
+    int order = ot_verdict_order(&x->v, &y->v);
 
-    if (x->v.sample != y->v.sample)
-        return x->v.sample < y->v.sample ? -1 : 1;
-    if (x->v.kind != y->v.kind)
-        return x->v.kind < y->v.kind ? -1 : 1;
-    if (x->v.slot != y->v.slot)
-        return x->v.slot < y->v.slot ? -1 : 1;
+    if (order)
+        return order;
     if (x->source != y->source)
         return x->source < y->source ? -1 : 1;
     return (x->id > y->id) - (x->id < y->id);
-}
-
-static bool same_instance(const struct ot_verdict *a, const struct ot_verdict *b)
-{
-    return a->sample == b->sample && a->kind == b->kind && a->slot == b->slot;
 }
 
 /* The verdicts that hold, in the order of their instances; *v is owned by the caller. */
@@ -220,7 +212,7 @@ static int choose(struct ot_pool *p, struct ot_verdict **v, size_t *n, struct ot
                 order[k++] = &lists[i]->v[j];
     qsort(order, k, sizeof *order, by_instance);
     for (size_t i = 0; i < k; i++)
-        if (i + 1 < k && same_instance(&order[i]->v, &order[i + 1]->v)) {
+        if (i + 1 < k && ot_verdict_order(&order[i]->v, &order[i + 1]->v) == 0) {
             set_outcome(p, order[i], "overruled by a later verdict");
         } else {
             set_outcome(p, order[i], "obeyed");
@@ -233,7 +225,7 @@ static int choose(struct ot_pool *p, struct ot_verdict **v, size_t *n, struct ot
 static bool is_same(const struct ot_verdict *a, const struct ot_verdict *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (!same_instance(&a[i], &b[i]) || a[i].what != b[i].what || a[i].label != b[i].label)
+        if (ot_verdict_order(&a[i], &b[i]) || a[i].what != b[i].what || a[i].label != b[i].label)
             return false;
     return true;
 }
