@@ -1,16 +1,9 @@
 /* ohempool.c - reads, compares, corrects and tends the pool files of ohemtrain; see ohempool(1). */
-#include <stdio.h>
-#include <string.h>
-
-#include "base/log.h"
+#include "tools/commands.h"
 #include "tools/pool_cmd.h"
 
 /* One command a line, in the order of the help. */
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv, struct ot_err *err);
-    const char *usage;
-} commands[] = {
+static const struct ot_command commands[] = {
     { "summary", ot_pcmd_summary,
       "POOL.db\n        what a person reads in the morning: losses, effect, suspects, what "
       "changed" },
@@ -54,51 +47,17 @@ static const struct command {
       "POOL.db OUT.html [--run N] [--db LMDB]\n        a page with charts and pictures" },
 };
 
-enum { N_COMMANDS = sizeof commands / sizeof *commands };
-
-static void usage(FILE *to)
-{
-    (void)fputs("usage: ohempool COMMAND POOL.db ...\n", to);
-    for (int i = 0; i < N_COMMANDS; i++)
-        (void)fprintf(to, "    %s %s\n", commands[i].name, commands[i].usage);
-    (void)fputs("all that print a table: [--json | --csv] [--limit N] [--run N]\n"
-                "exit status: 0, or from sysexits.h: 64 usage, 65 bad data, 66 no input,\n"
-                "    73 cannot create, 74 input/output, 75 in use, 78 a newer pool\n",
-                to);
-}
-
-static int run(const struct command *c, int argc, char **argv)
-{
-    struct ot_err err = OT_ERR_INIT;
-    char line[1200];
-
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) {
-            ot_out("usage: ohempool %s %s\n", c->name, c->usage);
-            return 0;
-        }
-    if (c->run(argc, argv, &err) >= 0)
-        return 0;
-    ot_pcmd_note("%s", ot_err_str(&err, line, sizeof line));
-    if (err.code == OT_EUSAGE)
-        (void)fprintf(stderr, "usage: ohempool %s %s\n", c->name, c->usage);
-    return ot_exit_code(err.code);
-}
+static const struct ot_program program = {
+    .name = "ohempool",
+    .args = "COMMAND POOL.db ...",
+    .command = commands,
+    .n = sizeof commands / sizeof *commands,
+    .notes = "all that print a table: [--json | --csv] [--limit N] [--run N]\n"
+             "exit status: 0, or from sysexits.h: 64 usage, 65 bad data, 66 no input,\n"
+             "    73 cannot create, 74 input/output, 75 in use, 78 a newer pool\n",
+};
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        usage(stderr);
-        return ot_exit_code(OT_EUSAGE);
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        usage(stdout);
-        return 0;
-    }
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return run(&commands[i], argc - 1, argv + 1);
-    ot_pcmd_note("unknown command '%s'", argv[1]);
-    usage(stderr);
-    return ot_exit_code(OT_EUSAGE);
+    return ot_commands_main(&program, argc, argv);
 }
