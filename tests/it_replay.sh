@@ -16,17 +16,7 @@ ends() { # NAME RC TEXT COMMAND...: text on stdout or stderr
     result $? "$name"
 }
 
-{
-    bytes 0 0 8 3 0 0 0 100 0 0 0 12 0 0 0 12
-    for ((i = 0; i < 50; i++)); do
-        printf 'a%.0s' {1..144}
-        printf '\200%.0s' {1..144}
-    done
-} >"$T/images"
-{
-    bytes 0 0 8 1 0 0 0 100
-    for ((i = 0; i < 100; i++)); do bytes $(((i + (i % 10 == 7)) % 2)); done
-} >"$T/labels"
+two_classes
 ends "the data is made" 0 "" "$B/ohemdata" idx "$T/images" "$T/labels" "$T/d.lmdb"
 for ((i = 0; i < 100; i++)); do printf '%08d %d\n' $i $((i % 2)); done >"$T/truth"
 cat >"$T/net" <<END
@@ -54,13 +44,22 @@ ends "every decision is reproduced" 0 "iterations 0 to 399, resumed 1 times, 3 t
     "$B/ohempool" replay "$T/run/looks.log"
 long=(--set "run_dir=$T/killed" --set max_iter=1000000 --set max_time_s=0.5)
 sql=$(command -v sqlite3)
+newest() { ls -t "$T/killed"/*.otstate 2>/dev/null | head -n 1; }
+comes() { # a snapshot that was not there, within 30 s
+    local was=$1 k
+    for ((k = 0; k < 600; k++)); do
+        [ "$(newest)" != "$was" ] && return
+        sleep 0.05
+    done
+}
 for resume in "" --resume; do
-    "$O" "$T/r.conf" "${long[@]}" $resume >/dev/null 2>&1 &
-    sleep 0.15
+    was=$(newest)
+    "$O" "$T/r.conf" "${long[@]}" --set max_time_s=60 $resume >/dev/null 2>&1 &
+    comes "$was"
     # a person marks what is being trained on
     [ -z "$sql" ] || "$sql" "$T/killed/pool.db" ".timeout 5000" "INSERT INTO verdict(inst_id,verdict)
         SELECT inst_id,'mislabelled' FROM inst ORDER BY loss DESC LIMIT 2" 2>>"$T/err"
-    sleep 0.15
+    comes "$(newest)"
     kill -9 $!
     wait $! 2>/dev/null
 done

@@ -38,17 +38,7 @@ await() { # FILE SECONDS: until it is there
 }
 
 # ---- 100 images of 12 x 12 in two classes; every tenth label is wrong ----
-{
-    bytes 0 0 8 3 0 0 0 100 0 0 0 12 0 0 0 12
-    for ((i = 0; i < 50; i++)); do
-        printf 'a%.0s' {1..144}
-        printf '\200%.0s' {1..144}
-    done
-} >"$T/images"
-{
-    bytes 0 0 8 1 0 0 0 100
-    for ((i = 0; i < 100; i++)); do bytes $(((i + (i % 10 == 7)) % 2)); done
-} >"$T/labels"
+two_classes
 holds "the data is made" "$B/ohemdata" idx "$T/images" "$T/labels" "$T/d.lmdb"
 
 net() { # FILE LMDB OUTPUTS

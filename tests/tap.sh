@@ -29,3 +29,17 @@ bytes() { # BYTE...: decimal
     local b
     for b; do printf "\\x$(printf %02x "$b")"; done
 }
+
+two_classes() { # 100 images of 12 x 12 in two classes, dark and light, every tenth label wrong
+    {
+        bytes 0 0 8 3 0 0 0 100 0 0 0 12 0 0 0 12
+        for ((i = 0; i < 50; i++)); do
+            printf 'a%.0s' {1..144}
+            printf '\200%.0s' {1..144}
+        done
+    } >"$T/images"
+    {
+        bytes 0 0 8 1 0 0 0 100
+        for ((i = 0; i < 100; i++)); do bytes $(((i + (i % 10 == 7)) % 2)); done
+    } >"$T/labels"
+}
