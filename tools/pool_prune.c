@@ -18,7 +18,6 @@ struct prune {
     struct ot_pdb d;
     char *old_runs, *old_rows; /* subqueries; of sqlite3_mprintf */
     bool dry;
-    int64_t total;
 };
 
 /* Each counted and deleted by the same condition, in this order. */
@@ -91,7 +90,6 @@ static int one(struct prune *p, const struct target *g, struct ot_table *t, stru
     if (!p->dry)
         (void)ot_sql(p->d.db, err, "DELETE FROM %s WHERE %s", g->table, where);
     sqlite3_free(where);
-    p->total += n;
     ot_table_text(t, g->what);
     ot_table_int(t, n);
     return err->code;
