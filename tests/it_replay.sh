@@ -83,6 +83,8 @@ ends "by those of a bare block, as CSV" 0 "other,all," \
 ends "with the truth: ten labels of a hundred are wrong" 0 \
     '"wrong":10,"precision":' "$B/ohempool" replay "$T/run/looks.log" --truth "$T/truth" --json
 
+ends "--run is refused: a log is of one run" 64 "--run: means nothing here, got 2" \
+    "$B/ohempool" replay "$T/run/looks.log" --run 2
 ends "no log is a usage error" 64 "usage: ohempool replay" "$B/ohempool" replay
 ends "so is a --set of anything else" 64 "mining.FIELD=VALUE" \
     "$B/ohempool" replay "$T/run/looks.log" --set base_lr=1

@@ -57,7 +57,9 @@ static int take_args(struct wish *w, int argc, char **argv, struct ot_err *err)
                                        { NULL, OT_OPT_FLAG, NULL } };
     int n = take_sets(w, argc, argv, err);
 
-    return n < 0 ? n : ot_pcmd_options(own, &w->out, n, argv, &w->log, 1, 1, err);
+    if (n < 0 || ot_pcmd_options(own, &w->out, n, argv, &w->log, 1, 1, err) < 0)
+        return err->code;
+    return ot_pcmd_no_run(&w->out, err);
 }
 
 /* ---- other rules ----------------------------------------------------------------------------- */
