@@ -242,3 +242,5 @@ fails "a run that is not there is an error" 66 "7" report "$P" "$T/x.html" --run
 says "an empty pool has a report" "run 0" report "$T/empty.db" "$T/e.html"
 page "that says so" "$T/e.html" 0 "No run is on record." "names no data set"
 fails "a page that cannot be written is an error" 73 "no/x.html" report "$P" "$T/no/x.html"
+
+echo "1..$n"
