@@ -442,7 +442,8 @@ struct ot_miner_counts ot_miner_counts(const struct ot_miner *m)
                                      .share = (float)ot_share(m),
                                      .factor = m->sentinel.factor,
                                      .excluded = m->n_state[OT_EXCLUDED],
-                                     .control = m->n_state[OT_CONTROL] };
+                                     .control = m->n_state[OT_CONTROL],
+                                     .verdicts = (int64_t)m->n_judged };
 }
 
 void ot_miner_each(const struct ot_miner *m, void (*visit)(void *ctx, const struct ot_row *row),

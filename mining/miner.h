@@ -147,6 +147,7 @@ struct ot_miner_counts {
     float share;               /* limit of re-injected iterations, as of now */
     float factor;              /* of max_share that the sentinel set has left: 1, 1/2, ... */
     int64_t excluded, control; /* rows, now */
+    int64_t verdicts;          /* that hold now */
 };
 
 /* What a person says of an instance (table verdict, label overlay). */

@@ -167,6 +167,7 @@ struct ot_verdicts {
     char complained[768];
     struct ot_verdict *said; /* what was published last */
     size_t n_said;
+    bool snapshot_holds; /* the miner may have verdicts of a snapshot: any set is news to it */
 };
 
 struct ot_pool {

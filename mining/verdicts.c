@@ -257,7 +257,7 @@ static int publish(struct ot_pool *p, struct ot_verdict *v, size_t n, struct ot_
     struct ot_verdicts *d = &p->verdicts;
     struct ot_verdict *copy;
 
-    if (n == d->n_said && is_same(v, d->said, n)) {
+    if (n == d->n_said && is_same(v, d->said, n) && !d->snapshot_holds) {
         ot_free(v);
         return 0;
     }
@@ -271,6 +271,7 @@ static int publish(struct ot_pool *p, struct ot_verdict *v, size_t n, struct ot_
     ot_free(d->said);
     d->said = v;
     d->n_said = n;
+    d->snapshot_holds = false;
     tell(d, n);
     if (p->has_mutex)
         (void)pthread_mutex_lock(&p->mutex);
@@ -410,6 +411,7 @@ int ot_verdicts_open(struct ot_pool *p, const struct ot_pool_conf *conf, struct 
     struct ot_str path = { 0 };
 
     d->file_version = d->pool_version = -1;
+    d->snapshot_holds = conf->parent_run != 0;
     ot_str_printf(&path, conf->verdicts ? "%s" : "%s.verdicts",
                   conf->verdicts ? conf->verdicts : conf->path);
     if (ot_str_ok(&path, err) < 0)
@@ -421,6 +423,10 @@ int ot_verdicts_open(struct ot_pool *p, const struct ot_pool_conf *conf, struct 
         return err->code;
     if (look(p, err) < 0 && err->code != OT_EBUSY)
         return err->code;
+    if (err->code && d->snapshot_holds) { /* its verdicts hold until the file can be read */
+        *err = (struct ot_err)OT_ERR_INIT;
+        return 0;
+    }
     *err = (struct ot_err)OT_ERR_INIT;
     if (settle(p, err) < 0)
         return err->code;

@@ -204,6 +204,48 @@ static void verdicts_hold_for_the_next_night_and_after_eviction(void **st)
     assert_near(pk_ask(path, "SELECT inst_id>2 FROM inst"), 1, 0); /* a number is used once */
 }
 
+/* The miner of a snapshot has verdicts that the pool does not know of. */
+static void a_resumed_run_is_told_that_no_verdict_holds(void **st)
+{
+    struct ot_pool_conf c = conf("resumed");
+    struct ot_pool *p = pk_open(&c);
+
+    (void)st;
+    pk_close(p);
+    c.parent_run = 1;
+    p = pk_open(&c);
+    n_said = 99;
+    assert_true(has_set(p));
+    assert_int_equal(n_said, 0);
+    pk_put(p, 1, 7, 3);
+    pk_await(path, "SELECT count(*) FROM inst", 1);
+    assert_false(has_set(p)); /* once */
+    pk_close(p);
+}
+
+static void a_snapshot_s_verdicts_hold_until_the_file_can_be_read(void **st)
+{
+    struct ot_pool_conf c = conf("resumed_busy");
+    struct ot_pool *p = pk_open(&c);
+    sqlite3 *db = NULL;
+
+    (void)st;
+    pk_close(p);
+    c.parent_run = 1;
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    p = pk_open(&c);
+    pk_put(p, 1, 7, 3);
+    pk_await(path, "SELECT count(*) FROM inst", 1);
+    assert_false(has_set(p));
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    n_said = 99;
+    next_set(p);
+    assert_int_equal(n_said, 0);
+    (void)sqlite3_close(db);
+    pk_close(p);
+}
+
 static void a_file_that_is_being_written_is_read_next_time(void **st)
 {
     struct ot_pool_conf c = conf("busy");
@@ -345,6 +387,8 @@ int main(void)
         cmocka_unit_test(later_sources_and_later_rows_win),
         cmocka_unit_test(what_cannot_be_obeyed_says_why),
         cmocka_unit_test(verdicts_hold_for_the_next_night_and_after_eviction),
+        cmocka_unit_test(a_resumed_run_is_told_that_no_verdict_holds),
+        cmocka_unit_test(a_snapshot_s_verdicts_hold_until_the_file_can_be_read),
         cmocka_unit_test(a_file_that_is_being_written_is_read_next_time),
         cmocka_unit_test(the_journal_of_a_killed_shell_is_rolled_back),
         cmocka_unit_test(another_file_in_its_place_is_read),

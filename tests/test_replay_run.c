@@ -75,6 +75,7 @@ static void a_real_run_stopped_and_resumed_is_made_again(void **state)
     assert_true(parts.same && parts.ended);
     assert_int_equal(parts.resumes, 2);
     assert_int_equal(parts.gaps, 0);
+    assert_int_equal(parts.verdicts, 0); /* none was given, none taken back */
     assert_memory_equal(&whole.tally, &parts.tally, sizeof whole.tally);
     ot_replay_release(&parts);
     ot_replay_release(&whole);
@@ -86,10 +87,31 @@ static void a_real_run_stopped_and_resumed_is_made_again(void **state)
     ot_replay_release(&whole);
 }
 
+static void what_is_no_longer_said_at_a_resume_is_taken_back(void **state)
+{
+    static char overlay[400];
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_replay r;
+
+    (void)state;
+    (void)snprintf(overlay, sizeof overlay, "label_overlay=\"%s\"",
+                   ot_tiny_file("said.jsonl", "{\"key\":\"00000005\",\"label\":7}\n"));
+    assert_ok(train("said", overlay, NULL, &err), &err);
+    r = replayed("said/looks.log");
+    assert_int_equal(r.verdicts, 0); /* that of the beginning is in the miner the log starts with */
+    ot_replay_release(&r);
+    assert_ok(train("said", NULL, ot_tiny_path("said/fashion_iter_34.solverstate"), &err), &err);
+    r = replayed("said/looks.log");
+    assert_int_equal(r.resumes, 1);
+    assert_int_equal(r.verdicts, 1);
+    ot_replay_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_real_run_stopped_and_resumed_is_made_again),
+        cmocka_unit_test(what_is_no_longer_said_at_a_resume_is_taken_back),
     };
 
     ot_log_set_level(OT_LOG_ERROR);

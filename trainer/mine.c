@@ -202,6 +202,10 @@ static int take_verdicts(struct ot_mine *m, int64_t iter, struct ot_err *err)
 
     if (!m->pool || !ot_pool_verdicts(m->pool, &v, &n))
         return 0;
+    if (n == 0 && ot_miner_counts(m->miner).verdicts == 0) { /* a resumed run is told in any case */
+        ot_free(v);
+        return 0;
+    }
     rc = ot_miner_judge(m->miner, iter, v, n, err);
     if (m->log)
         ot_looklog_verdicts(m->log, iter, v, n);
