@@ -66,6 +66,13 @@ print("%016x" % h)')');"
 } | sqlite3 -batch "$P" >"$T/out" 2>"$T/err"
 result $? "a pool about them"
 
+# ---- 70 re-injections of one row: the first ten gained 10 each, the other 60 one each ----
+echo "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<70)
+    INSERT INTO reinj(reinj_id,run_id,iter,n,reason,weight) SELECT i,1,i,1,'a full batch was waiting',1 FROM n;
+    INSERT INTO reinj_item SELECT reinj_id,0,1,20,iif(reinj_id<=10,10,19) FROM reinj" | sqlite3 "$P" 2>"$T/err"
+says "the mean gain is that of the re-injections that are drawn" "each re-injection, the last 60 (mean gain 1.000)" explain "$P" 1
+
+# ---- out and in again ----
 says "suspects go out with all objects of their images" "1 images of 1 suspects" export "$P" "$T/s.json" --labels coco --what suspects
 grep -q "1 suspects about background" "$T/err"
 result $? "those about background are counted"

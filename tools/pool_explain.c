@@ -20,7 +20,6 @@ struct life {
     struct ot_pdb_inst who;
     float before[SPARK], after[SPARK]; /* the last re-injections */
     int n_reinj;
-    double gain;
 };
 
 /* ---- what happened --------------------------------------------------------------------------- */
@@ -63,7 +62,6 @@ static void remember(struct life *l, double before, double after)
     }
     l->before[l->n_reinj] = (float)before;
     l->after[l->n_reinj++] = (float)after;
-    l->gain += before - after;
 }
 
 static void say_run(const struct life *l, int64_t run)
@@ -150,15 +148,18 @@ static void spark(const char *name, const float *v, int n, float max)
 
 static void say_gain(const struct life *l)
 {
+    double gain = 0;
     float max = 0;
 
     if (!l->n_reinj)
         return;
-    for (int i = 0; i < l->n_reinj; i++)
+    for (int i = 0; i < l->n_reinj; i++) {
         max = fmaxf(max, fmaxf(l->before[i], l->after[i]));
+        gain += (double)l->before[i] - (double)l->after[i];
+    }
     ot_out("\nLoss before and after %s re-injection%s (mean gain %.3f):\n",
            l->n_reinj == 1 ? "its" : "each", l->n_reinj == SPARK ? ", the last 60" : "",
-           l->gain / l->n_reinj);
+           gain / l->n_reinj);
     spark("before", l->before, l->n_reinj, max);
     spark("after", l->after, l->n_reinj, max);
 }
