@@ -66,6 +66,17 @@ print("%016x" % h)')');"
 } | sqlite3 -batch "$P" >"$T/out" 2>"$T/err"
 result $? "a pool about them"
 
+# ---- a kind has two names ----
+says "box is a kind, as in an overlay" "00000000, gt 0: ignore" mark "$P" 00000000 ignore --kind box --slot 0 --verdicts "$T/said"
+same "the one that gt is" "$(sqlite3 "$T/said" 'SELECT lmdb_key, kind, slot FROM verdict')" "00000000|1|0"
+says "which unmark knows too" "gt 0: 1 verdict taken back" unmark "$P" 00000000 --kind box --slot 0 --verdicts "$T/said"
+says "and explain" "Record 00000000, gt 0" explain "$P" 00000000 --kind box
+same "and top" "$("$O" top "$P" --kind box --state quarantined --csv | cut -d, -f1,3 | tr -d '\r' | tail -n +2)" "1,gt"
+for command in "mark $P 00000000 ignore" "explain $P 00000000" "top $P"; do
+    fails "another kind is refused by ${command%% *}" 64 "--kind: must be image, gt (or box), background or tile, got 'boxes'" \
+        $command --kind boxes
+done
+
 # ---- 70 re-injections of one row: the first ten gained 10 each, the other 60 one each ----
 echo "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<70)
     INSERT INTO reinj(reinj_id,run_id,iter,n,reason,weight) SELECT i,1,i,1,'a full batch was waiting',1 FROM n;

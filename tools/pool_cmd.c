@@ -50,6 +50,15 @@ int ot_pcmd_no_run(const struct ot_pout *out, struct ot_err *err)
                     : 0;
 }
 
+int ot_pcmd_kind(const char *name, int *kind, struct ot_err *err)
+{
+    *kind = name ? ot_pdb_kind_of(name) : -1;
+    return name && *kind < 0
+               ? ot_fail(err, OT_EUSAGE,
+                         "--kind: must be image, gt (or box), background or tile, got '%s'", name)
+               : 0;
+}
+
 bool ot_pcmd_people(const struct ot_pout *out)
 {
     return !out->json && !out->csv;

@@ -29,6 +29,8 @@ int ot_pcmd_options(const struct ot_data_opt *own, struct ot_pout *out, int argc
                     const char **pos, int min, int max, struct ot_err *err);
 /* OT_EUSAGE when --run was given to a command that is about all of them. */
 int ot_pcmd_no_run(const struct ot_pout *out, struct ot_err *err);
+/* What --kind says, -1 when it was not given (name is NULL). */
+int ot_pcmd_kind(const char *name, int *kind, struct ot_err *err);
 /* For people? Then sentences may be printed around the table. */
 bool ot_pcmd_people(const struct ot_pout *out);
 /* Prints the table as was asked for; `none` is said to people when it has no rows. */

@@ -390,7 +390,8 @@ const char *ot_pdb_kind_name(int kind)
 
 int ot_pdb_kind_of(const char *name)
 {
-    return number_of(name, kinds, 4);
+    /* a label overlay's word for a labelled box */
+    return strcmp(name, "box") == 0 ? OT_KIND_GT_ROI : number_of(name, kinds, 4);
 }
 
 char *ot_pdb_class(const struct ot_pdb *d, int label, char *buf, size_t n)

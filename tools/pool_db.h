@@ -77,7 +77,7 @@ int64_t ot_pdb_count(const struct ot_pdb *d, const char *key, int kind, int slot
 const char *ot_pdb_state_name(int state); /* "waiting" .. "control" */
 int ot_pdb_state_of(const char *name);    /* by name or number; -1: no state */
 const char *ot_pdb_kind_name(int kind);   /* "image" .. "tile" */
-int ot_pdb_kind_of(const char *name);     /* -1: no kind */
+int ot_pdb_kind_of(const char *name);     /* by name, "box" for "gt", or number; -1: no kind */
 
 /* In SQL: state_name(state), kind_name(kind). */
 

@@ -378,12 +378,9 @@ int ot_pcmd_explain(int argc, char **argv, struct ot_err *err)
     struct life l = { .out = &out };
     struct ot_pdb d;
 
-    if (ot_pcmd_options(own, &out, argc, argv, pos, 2, 2, err) < 0)
+    if (ot_pcmd_options(own, &out, argc, argv, pos, 2, 2, err) < 0 ||
+        ot_pcmd_kind(kind, &k, err) < 0)
         return err->code;
-    k = kind ? ot_pdb_kind_of(kind) : -1;
-    if (kind && k < 0)
-        return ot_fail(err, OT_EUSAGE, "--kind: must be image, gt, background or tile, got '%s'",
-                       kind);
     if (ot_pdb_open(pos[0], &d, err) < 0)
         return err->code;
     l.d = &d;

@@ -21,11 +21,10 @@ struct mark {
 /* Whom it is about.  A key that is not in the pool may still be in the data set. */
 static int resolve(struct mark *m, const char *what, struct ot_err *err)
 {
-    int kind = m->kind ? ot_pdb_kind_of(m->kind) : -1;
+    int kind;
 
-    if (m->kind && kind < 0)
-        return ot_fail(err, OT_EUSAGE, "--kind: must be image, gt, background or tile, got '%s'",
-                       m->kind);
+    if (ot_pcmd_kind(m->kind, &kind, err) < 0)
+        return err->code;
     if (ot_pdb_find(&m->d, what, kind, m->slot, &m->who, err) == 0 && m->who.inst)
         return 0;
     if (err->code && err->code != OT_ENOINPUT)

@@ -14,16 +14,12 @@ static int check_want(const struct ot_pdb *d, struct want *w, const struct ot_po
                       struct ot_err *err)
 {
     w->state_id = w->state ? ot_pdb_state_of(w->state) : -1;
-    w->kind_id = w->kind ? ot_pdb_kind_of(w->kind) : -1;
     if (w->state && w->state_id < 0)
         return ot_fail(err, OT_EUSAGE,
                        "--state: must be waiting, cooling, learned, quarantined, excluded, evicted "
                        "or control, got '%s'",
                        w->state);
-    if (w->kind && w->kind_id < 0)
-        return ot_fail(err, OT_EUSAGE, "--kind: must be image, gt, background or tile, got '%s'",
-                       w->kind);
-    if (w->view && ot_pcmd_no_run(out, err) < 0)
+    if (ot_pcmd_kind(w->kind, &w->kind_id, err) < 0 || (w->view && ot_pcmd_no_run(out, err) < 0))
         return err->code;
     if (w->view && (w->class_name || w->state || w->kind))
         return ot_fail(err, OT_EUSAGE,
