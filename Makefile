@@ -11,17 +11,20 @@
 #   make bench        speed and memory beside PyTorch, as JSON
 #   make bench-mining what mining costs, also with its file in trouble, MINING_ARGS=--help
 #   make bench-noise  mining against plain training under label noise, NOISE_ARGS=--help
+#   make gpu-check    on a machine with a GPU: parity, nets, compute-sanitizer, as JSON
+#   make bundle       build/bundle/, from which both run where our libraries and make are missing
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
 #   make deps         install the Debian packages that are missing
 #   make clean        remove build/
 #
 #   MODE=release|debug|asan|tsan   V=1 shows commands   WERROR=1   ARCH=native|x86-64-v3|...
+#   BUNDLE=1 links statically what can be, for `make bundle`
 #   CUDA=0 builds without cuda/ where nvcc and cuDNN are present; HDF5=0 without libhdf5
 
 SHELL  := /bin/bash
 MODE   ?= release
 BUILD  ?= build
-ARCH   ?= native
+ARCH   ?= $(if $(BUNDLE),x86-64-v3,native)
 PREFIX ?= /usr/local
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 NVCC   ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
@@ -31,10 +34,10 @@ CUDNN  := $(firstword $(wildcard $(if $(NVCC),$(addsuffix /cudnn.h,$(CUDA_HOME)/
 CUDA   ?= $(if $(CUDNN),1,0)
 # The sanitizers do not get along with the driver's memory.
 USE_CUDA := $(if $(filter asan tsan fuzz,$(MODE)),0,$(CUDA))
-HDF5   ?= $(shell pkg-config --exists hdf5 2>/dev/null && echo 1 || echo 0)
+HDF5   ?= $(if $(BUNDLE),0,$(shell pkg-config --exists hdf5 2>/dev/null && echo 1 || echo 0))
 PYTHON ?= python3
 Q      := $(if $(V),,@)
-B      := $(BUILD)/$(MODE)
+B      := $(BUILD)/$(MODE)$(if $(BUNDLE),-bundle)
 GEN    := $(BUILD)/gen
 
 STD  := -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
@@ -59,12 +62,19 @@ endif
 H5_FLAGS := $(if $(filter 1,$(HDF5)),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags hdf5)))
 H5_LIBS  := $(if $(filter 1,$(HDF5)),$(shell pkg-config --libs hdf5))
 
+, := ,
 CPPFLAGS += -I. -I$(GEN)
 # No contraction of a*b+c: overlaps and losses are compared, and ties must tie on every machine.
-CFLAGS   += $(STD) $(WARN) $(MODE_$(MODE)) -ffp-contract=off
+CFLAGS   += $(STD) $(WARN) $(MODE_$(MODE)) -ffp-contract=off \
+            $(if $(BUNDLE),-ffunction-sections -fdata-sections -Wno-psabi)
 LDFLAGS  += $(filter -fsanitize=% -fopenmp,$(MODE_$(MODE)))
-LDLIBS   += -ldnnl -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz -ldl -lm -pthread \
-            $(H5_LIBS)
+LDLIBS   += -ldnnl $(if $(BUNDLE),$(STATIC),$(SHARED)) -ldl -lm -pthread $(H5_LIBS)
+SHARED   := -lprotobuf-c -llmdb -lsqlite3 -lturbojpeg -lpng -lexpat -lz
+# A bundle needs glibc alone of the machine it runs on: what Debian has no archive of lies in its lib/.
+STATIC   := -l:libprotobuf-c.a -l:liblmdb.a -l:libsqlite3.a -l:libturbojpeg.a -l:libpng16.a \
+            -l:libexpat.a -l:libz.a
+LDFLAGS  += $(if $(BUNDLE),-s -Wl$(,)--gc-sections$(,)--disable-new-dtags \
+              '-Wl$(,)-rpath$(,)$$ORIGIN/../lib:$$ORIGIN/../../lib')
 
 # Architecture is folders, lowest first; tools/lint/layers.sh checks who includes whom.
 LIB_DIRS := base proto layers data mining trainer
@@ -80,14 +90,18 @@ TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/test_*.c)))
 NETS_SRC := tests/run_nets.c $(wildcard tests/nets_*.c)
 TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c) $(NETS_SRC),$(wildcard tests/*.c \
               tests/fuzz/fuzz_*.c)))
-BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/bench_*.c))
+BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(filter-out %/bench_gpu.c,$(wildcard bench/bench_*.c)))
+GPU_TESTS   := $(filter $(B)/tests/test_cuda%,$(TESTS))
+GPU_BENCHES := $(B)/bench/bench_gpu
 HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
 
 # The CUDA device is a plugin beside the programs: they start where CUDA's libraries are missing.
+# Its kernels are the same in a bundle, and nvcc is slow.
+CU         := $(BUILD)/$(MODE)/plugin
 PLUGIN     := $(if $(filter 1,$(USE_CUDA)),$(B)/ohemtrain-cuda.so)
 PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin/%.o,base/err.c $(filter-out cuda/none.c cuda/load.c,\
                 $(sort $(wildcard cuda/*.c)))) \
-              $(patsubst %.cu,$(B)/plugin/%.o,$(sort $(wildcard cuda/*.cu)))
+              $(patsubst %.cu,$(CU)/%.o,$(sort $(wildcard cuda/*.cu)))
 # One architecture compiled, and PTX of the oldest for all others.
 NVARCH ?= -gencode arch=compute_90,code=sm_90 -gencode arch=compute_75,code=compute_75
 # -fmad=false: as -ffp-contract=off on the CPU.
@@ -153,7 +167,7 @@ $(B)/tests/run_nets: $(NETS_SRC:%.c=$(B)/%.o) $(LIB)
 	$(if $(Q),@echo '  LD    $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BENCHES): $(B)/bench/%: $(B)/bench/%.o $(LIB)
+$(BENCHES) $(GPU_BENCHES): $(B)/bench/%: $(B)/bench/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- cuda --------------------------------------------------------------------------------------
@@ -162,7 +176,7 @@ $(B)/plugin/%.o: %.c Makefile
 	$(if $(Q),@echo '  CC    $< (plugin)')
 	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
-$(B)/plugin/%.o: %.cu Makefile
+$(CU)/%.o: %.cu Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  NVCC  $<')
 	$(Q)$(NVCC) $(NVFLAGS) -I. -MMD -MP -c -o $@ $<
@@ -320,6 +334,19 @@ $(B)/bench/slow_fsync.so: bench/slow_fsync.c Makefile
 bench-noise: $(PROGS)
 	$(Q)OMP_NUM_THREADS=1 $(PYTHON) bench/noise --build $(B) $(NOISE_ARGS)
 
+# ---- on a machine with a GPU -----------------------------------------------------------------------
+# GPU_CHECK_ARGS: --budget SECONDS, --only PARTS, --out FILE; --help has all.
+.PHONY: gpu-check bundle bundle-built
+gpu-check: $(PROGS) $(PLUGIN) $(GPU_TESTS)
+	$(Q)$(PYTHON) tools/gpu-check --build $(B) $(GPU_CHECK_ARGS)
+
+# It from a folder that needs no library of ours: build/bundle, to be carried there.
+bundle:
+	$(Q)$(MAKE) --no-print-directory BUNDLE=1 bundle-built
+bundle-built: $(PROGS) $(PLUGIN) $(GPU_TESTS) $(GPU_BENCHES)
+	$(Q)CC="$(CC)" tools/bundle --build $(B) --out $(BUILD)/bundle
+	$(Q)BUNDLE=$(BUILD)/bundle tests/it_bundle.sh
+
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
 # without CUDA's and HDF5's headers these cannot be read
@@ -362,4 +389,4 @@ help:
 clean:
 	$(Q)rm -rf $(BUILD)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) $(CU) -name '*.d' 2>/dev/null)

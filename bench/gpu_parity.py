@@ -1,0 +1,142 @@
+"""The part `nets` of make gpu-check: whole trainings on the CPU and on the GPU.
+
+Each net is trained by ohemtrain for 50 iterations from one seed, with its pool.  In single precision
+the losses must agree (relative 1e-3, every iteration) and the pools must hold the same rows in the
+same states: a decision that differs is a failure, and the first iteration at which the losses
+part is reported beside it.  Two runs on the GPU must agree bit for bit, with and without captured
+graphs.  TF32 and bf16 compute something else: there the mean loss must come within a tenth.
+"""
+import json
+import math
+import os
+import shutil
+import sqlite3
+import subprocess
+
+import gpu_data
+import gpu_machine as gm
+
+LOSS_TOLERANCE = 1e-3
+MEAN_TOLERANCE = 0.1
+SAME = ('deterministic=true', 'compute=FP32')
+# name, settings, with what it is compared, how
+RUNS = (
+    ('fp32', SAME, 'cpu', 'losses'),
+    ('again', SAME, 'fp32', 'bits'),
+    ('graphs', SAME + ('cuda_graphs=true',), 'fp32', 'bits'),
+    ('tf32', ('compute=TF32',), 'cpu', 'mean'),
+    ('bf16', ('compute=BF16',), 'cpu', 'mean'),
+)
+
+
+def nets(check, folder):
+    build = check.args.build
+    return {
+        'lenet': ('bench/nets/mining_lenet.conf', gpu_data.digits(build, folder, 4000, 0.25),
+                  ('mining.quantile=0.8', 'mining.window=256')),
+        'frcnn': ('configs/frcnn.conf', gpu_data.scenes(build, folder, 60, 160, 160),
+                  ('mining.warmup=0',)),
+    }
+
+
+def train(check, name, device, conf, source, sets, log):
+    """One run's losses and pool, or a word about why there is none."""
+    run_dir = os.path.join(check.data, name)
+    shutil.rmtree(run_dir, ignore_errors=True)
+    command = [os.path.join(check.args.build, 'ohemtrain'), '-q', '--device', device]
+    for s in (f'run_dir={run_dir}', f'max_iter={check.args.iterations}', 'test_interval=0',
+              'snapshot=0', 'snapshot_after_train=false',
+              f'net.layer[data].data_param.source={source}') + tuple(sets):
+        command += ['--set', s]
+    code, seconds = gm.run_process(command + [conf], log, check.env, check.budget.left(300))
+    with open(log, encoding='utf-8', errors='replace') as f:
+        said = f.read().strip()[-400:]
+    if code == 78 and 'has no field named' in said:
+        return dict(missing=said)
+    if code != 0:
+        return dict(failed='stopped at the deadline' if code is None else f'exit {code}: {said}')
+    with open(os.path.join(run_dir, 'metrics.jsonl'), encoding='utf-8') as f:
+        rows = [m for m in map(json.loads, f) if m['kind'] in ('train', 'pool')]
+    return dict(seconds=round(seconds, 2), losses=[m['loss'] for m in rows],
+                kinds=[m['kind'] for m in rows], pool=read_pool(os.path.join(run_dir, 'pool.db')))
+
+
+def read_pool(path):
+    """{who: (state, times re-injected, admitted at)} of every row."""
+    db = sqlite3.connect(f'file:{path}?mode=ro', uri=True)
+    rows = db.execute('SELECT lmdb_key, kind, slot, state, n_reinj, first_iter FROM inst '
+                      'JOIN sample USING(sample_id)').fetchall()
+    db.close()
+    return {r[:3]: r[3:] for r in rows}
+
+
+def differences(a, b):
+    """What two runs have in common and what not."""
+    apart = [abs(x - y) / max(abs(x), 1e-6) if math.isfinite(x) and math.isfinite(y) else math.inf
+             for x, y in zip(a['losses'], b['losses'])]
+    first = next((i for i, e in enumerate(apart) if e > LOSS_TOLERANCE), None)
+    both = a['pool'].keys() & b['pool'].keys()
+    changed = sum(a['pool'][k] != b['pool'][k] for k in both)
+    largest = max(apart, default=0.0)
+    mean = [sum(r['losses']) / max(1, len(r['losses'])) for r in (a, b)]
+    return dict(iterations=[len(a['losses']), len(b['losses'])],
+                largest=largest if math.isfinite(largest) else 'not finite',
+                first_apart=first, same_batches=a['kinds'] == b['kinds'],
+                pool_batches=[r['kinds'].count('pool') for r in (a, b)],
+                bits=a['losses'] == b['losses'], mean_ratio=mean[1] / mean[0] if mean[0] else None,
+                pool_rows=[len(a['pool']), len(b['pool'])],
+                only_first=len(a['pool'].keys() - both), only_second=len(b['pool'].keys() - both),
+                other_state=changed,
+                same_pool=not changed and len(a['pool']) == len(b['pool']) == len(both))
+
+
+def agrees(how, d, iterations):
+    if d['iterations'] != [iterations, iterations]:
+        return False
+    if how == 'mean':
+        return abs(d['mean_ratio'] - 1) <= MEAN_TOLERANCE
+    return d['same_pool'] and d['same_batches'] and (d['bits'] if how == 'bits'
+                                                     else d['first_apart'] is None)
+
+
+def compare_net(check, net, conf, source, sets):
+    """One row a comparison; a run whose fields this build does not know is left out."""
+    def go(name, device, more):
+        return train(check, f'{net}-{name}', device, conf, source, sets + more,
+                     check.log(f'{net}-{name}'))
+    runs, rows = {'cpu': go('cpu', 'cpu', ())}, []
+    if 'pool' not in runs['cpu']:
+        return [dict(net=net, run='cpu', ok=False, **runs['cpu'])]
+    gpu = 'cpu' if check.args.no_gpu else f'cuda:{check.args.device}'
+    for name, more, other, how in RUNS:
+        if not check.budget.left(1):
+            check.leave_out(f'nets: {net}, {name}: the budget was spent')
+            continue
+        r = runs[name] = go(name, gpu, more)
+        if 'missing' in r and name == 'fp32':  # a build without these fields has fp32 alone
+            r = runs[name] = go(name, gpu, ())
+        if 'missing' in r:
+            check.leave_out(f'nets: {net}, {name}: {r["missing"]}')
+            continue
+        row = dict(net=net, run=name, compared_with=other, by=how)
+        if 'pool' not in r or 'pool' not in runs.get(other, {}):
+            row.update(ok=False, failed=r.get('failed', f'no run {other} to compare with'))
+        else:
+            d = differences(runs[other], r)
+            row.update(d, seconds=r['seconds'], ok=agrees(how, d, check.args.iterations))
+        rows.append(row)
+        gm.say(f'  {net}, {name} against {other}: '
+               f'{"agrees" if row["ok"] else "DIFFERS"}, {row.get("failed") or row["largest"]}')
+    return rows
+
+
+def compare_devices(check):
+    check.data = os.path.join(check.logs, 'runs')
+    rows = []
+    try:
+        for net, (conf, source, sets) in nets(check, os.path.join(check.data, 'data')).items():
+            rows += compare_net(check, net, conf, source, sets)
+    except (gm.Failure, OSError, sqlite3.Error, subprocess.SubprocessError) as e:
+        rows.append(dict(ok=False, failed=str(e)))
+    shutil.rmtree(check.data, ignore_errors=True)
+    return dict(rows=rows, ok=bool(rows) and all(r['ok'] for r in rows))

@@ -1,0 +1,112 @@
+#!/bin/bash
+# it_gpu_check.sh - what tools/gpu-check makes of test programs and of compute-sanitizer, both played
+# by scripts here: counts, errors, deadlines, what is left out, exit status.
+#
+# TAP on stdout.  The machine need not have a GPU.
+. "$(dirname "$0")/tap.sh"
+if ! command -v python3 >/dev/null; then
+    skip "gpu-check counts" "no python3"
+    echo "1..$n"
+    exit 0
+fi
+mkdir -p "$T/build/tests" "$T/bin"
+cat >"$T/build/tests/test_cuda" <<'END'
+#!/bin/bash
+# three tests on a device, one not; $FAIL: one fails, $HANG: the last does not end
+pass() { printf '[ RUN      ] %s\n[       OK ] %s\n' "$1" "$1"; }
+[ -n "${1:-}" ] || pass a_line_says_what_is_missing
+pass 'relu: on a device as on the CPU'
+echo '[ RUN      ] pool: on a device as on the CPU'
+if [ -n "${FAIL:-}" ]; then
+    echo '[  ERROR   ] --- pool: output 0[3]: the CPU says 1, CUDA 2'
+    echo '[  FAILED  ] pool: on a device as on the CPU'
+else
+    echo '[       OK ] pool: on a device as on the CPU'
+fi
+echo '[ RUN      ] lrn: on a device as on the CPU'
+[ -z "${HANG:-}" ] || sleep 60
+if [ -n "${SKIP:-}" ]; then
+    echo 'no driver here'
+    echo '[  SKIPPED ] lrn: on a device as on the CPU'
+else
+    echo '[       OK ] lrn: on a device as on the CPU'
+fi
+[ -z "${FAIL:-}" ] || { echo '[  FAILED  ] tests: 1 test(s), listed below:'
+    echo '[  FAILED  ] pool: on a device as on the CPU'; exit 1; }
+END
+cat >"$T/bin/compute-sanitizer" <<'END'
+#!/bin/bash
+tool=$2
+echo '========= COMPUTE-SANITIZER'
+while [ "${1#*/test_cuda}" = "$1" ]; do shift; done
+"$@" || exit
+if [ "$tool" = "${BROKEN:-}" ]; then
+    echo '========= Invalid __global__ write of size 4 bytes'
+    echo '=========     at relu_bwd(float *)+0x90 in cuda/neuron.cu:41'
+    echo '=========     by thread (32,0,0) in block (0,0,0)'
+    echo '========= ERROR SUMMARY: 1 error'
+    exit 86
+fi
+[ "$tool" != racecheck ] || echo '========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)'
+[ "$tool" = racecheck ] || echo '========= ERROR SUMMARY: 0 errors'
+END
+chmod +x "$T/build/tests/test_cuda" "$T/bin/compute-sanitizer"
+
+check() { # ARGS..: sets rc
+    rm -f "$T/r.json"
+    PATH=$T/bin:$PATH timeout 60 python3 tools/gpu-check --no-gpu --build "$T/build" --out "$T/r.json" \
+        --logs "$T/logs" "$@" >"$T/out" 2>"$T/err"
+    rc=$?
+}
+
+holds() { # NAME PYTHON: an expression of r, the result
+    want=$2
+    python3 -c "import json, sys; r = json.load(open('$T/r.json')); p = r['parts']; sys.exit(not ($2))" 2>>"$T/err"
+    result $? "$1"
+}
+
+check --only tests,memcheck,racecheck
+[ $rc = 0 ]
+result $? "all passed: exit status 0"
+holds "passed tests are counted" "p['tests']['programs'][0]['passed'] == 4"
+holds "the sanitizers' summaries are kept" \
+    "p['memcheck']['summary'] == ['ERROR SUMMARY: 0 errors'] and p['racecheck']['errors'] == 0"
+holds "the sanitizers run what is on a device" "p['memcheck']['passed'] == 3"
+holds "without a GPU nothing is proven" "r['verdict'] == 'nothing proven: no GPU'"
+
+FAIL=1 check --only tests
+[ $rc = 1 ]
+result $? "a failed test: exit status 1"
+holds "its words are kept" \
+    "'the CPU says 1, CUDA 2' in p['tests']['programs'][0]['failures']['pool: on a device as on the CPU']"
+
+SKIP=1 check --only tests
+holds "what skips on a device is named" \
+    "p['tests']['programs'][0]['skipped_on_device'] == ['lrn: on a device as on the CPU']"
+
+BROKEN=memcheck check --only memcheck,racecheck
+[ $rc = 1 ]
+result $? "an error that a sanitizer found: exit status 1"
+holds "the error, its place and its kernel are kept" \
+    "p['memcheck']['errors'] == 1 and p['memcheck']['kernels'] == {'relu_bwd': 1} and 'neuron.cu:41' in p['memcheck']['found'][0] and p['racecheck']['ok']"
+
+HANG=1 check --only tests --tests-budget 1
+[ $rc = 1 ]
+result $? "a test program that does not end fails"
+holds "and is named with the test in which it hung" \
+    "p['tests']['programs'][0]['died_in'] == ['lrn: on a device as on the CPU'] and p['tests']['programs'][0]['status'] is None"
+
+HANG=1 check --only memcheck --sanitizer-budget 1
+[ $rc = 0 ]
+result $? "a sanitizer stopped at its deadline is no failure"
+holds "but what it did not come to is said" "len(r['left_out']) == 1 and p['memcheck']['passed'] == 2"
+
+check --budget 0
+[ $rc = 1 ]
+result $? "a budget that is spent before anything ran: exit status 1"
+holds "every part is left out" "len(r['left_out']) == 6 and not p"
+
+check --only nothing
+[ $rc = 64 ] && [ ! -e "$T/r.json" ]
+result $? "a part that does not exist: 64"
+echo "1..$n"
