@@ -138,10 +138,10 @@ __device__ static int thin_out(struct label_key key, size_t total, int32_t *labe
 }
 
 __global__ static void sample(const __grid_constant__ struct ot_anchor_target_geom g, size_t total,
-                              uint64_t iter, struct work w)
+                              const struct ot_step *step, struct work w)
 {
     int32_t *label = w.label + blockIdx.x * total;
-    struct label_key key = { label, OT_ANCHOR_FG, g.seed, iter, blockIdx.x * total };
+    struct label_key key = { label, OT_ANCHOR_FG, g.seed, step->iter, blockIdx.x * total };
     unsigned fg = 0, bg = 0;
     int had = thin_out(key, total, label, g.max_fg);
 
@@ -207,7 +207,7 @@ __global__ static void write_out(const __grid_constant__ struct ot_anchor_target
 }
 
 extern "C" void ot_cuda_anchor_target(struct ot_dev *dev, const struct ot_anchor_target_geom *g,
-                                      uint64_t iter, const float *gt, const float *im_info,
+                                      const float *gt, const float *im_info,
                                       void *scratch, float *label, float *target, float *inside,
                                       float *outside)
 {
@@ -219,7 +219,7 @@ extern "C" void ot_cuda_anchor_target(struct ot_dev *dev, const struct ot_anchor
     ot_cuda_zero(dev, scratch, w.zero);
     OT_LAUNCH(dev, find_best, ot_grid(n), OT_THREADS, *g, total, gt, im_info, w);
     OT_LAUNCH(dev, assign, ot_grid(n), OT_THREADS, *g, total, gt, w);
-    OT_LAUNCH(dev, sample, (unsigned)g->n, OT_BLOCK, *g, total, iter, w);
+    OT_LAUNCH(dev, sample, (unsigned)g->n, OT_BLOCK, *g, total, ot_cuda_step(dev), w);
     OT_LAUNCH(dev, write_out, ot_grid(n), OT_THREADS, *g, total, gt, w, label, target, inside,
               outside);
 }

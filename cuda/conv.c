@@ -265,7 +265,7 @@ void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, 
                                   "conv_fwd's bias"))
         return;
     if (p->g.relu)
-        ot_cuda_relu_fwd(dev, p->y_elems, 0.0f, y, y);
+        ot_cuda_relu_fwd(dev, OT_F32, p->y_elems, 0.0f, y, y);
 }
 
 void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float *w,

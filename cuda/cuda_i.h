@@ -19,6 +19,12 @@ enum ot_cuda_fault {
     OT_FAULTS
 };
 
+struct ot_cuda_format { /* interned: equal formats are equal pointers */
+    struct ot_format pub;
+    struct ot_shape shape;
+    struct ot_cuda_format *next;
+};
+
 struct ot_plan {
     void (*free)(struct ot_plan *plan);
 };
@@ -36,6 +42,17 @@ struct ot_plan *ot_cuda_plan(struct ot_dev *dev, size_t size, void (*free)(struc
 /* Device memory that is valid until the next call of this function; NULL with the latch set.
  * Grows rarely (and waits then). */
 void *ot_cuda_room(struct ot_dev *dev, size_t bytes);
+
+/* How the device keeps a blob or weights (N, C, inner..): channels last or in plain order; NULL,
+ * which is plain F32, where that is the same, and where memory is out (latched). */
+const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape *shape,
+                                       bool channels_last, enum ot_type type);
+/* The list of the device's formats, and its end. */
+struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev);
+void ot_cuda_formats_free(struct ot_dev *dev);
+
+/* The device's copy of dev->step; a kernel reads it when it runs. */
+const struct ot_step *ot_cuda_step(struct ot_dev *dev);
 
 void ot_cuda_zero(struct ot_dev *dev, void *p, size_t bytes);
 void ot_cuda_move(struct ot_dev *dev, void *dst, const void *src, size_t bytes);

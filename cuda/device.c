@@ -196,6 +196,72 @@ static void download(struct ot_dev *dev, void *host, const void *src, size_t byt
     settle(dev, "download");
 }
 
+struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev)
+{
+    return &ot_cuda_of(dev)->formats;
+}
+
+const struct ot_step *ot_cuda_step(struct ot_dev *dev)
+{
+    return ot_cuda_of(dev)->step;
+}
+
+static void set_step(struct ot_dev *dev, const struct ot_step *step)
+{
+    upload(dev, ot_cuda_of(dev)->step, step, sizeof *step);
+}
+
+static void *host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err)
+{
+    void *p = NULL;
+    cudaError_t e = cudaMallocHost(&p, bytes ? bytes : 1);
+
+    if (e == cudaSuccess) {
+        memset(p, 0, bytes);
+        return p;
+    }
+    (void)cudaGetLastError();
+    (void)ot_fail(err, OT_ENOMEM, "%s: pinned memory of %zu bytes: %s", dev->name, bytes,
+                  cudaGetErrorString(e));
+    return NULL;
+}
+
+static void host_free(struct ot_dev *dev, void *p)
+{
+    (void)dev;
+    (void)cudaFreeHost(p);
+}
+
+static uint64_t mark(struct ot_dev *dev)
+{
+    (void)dev;
+    return 1;
+}
+
+static void wait_for(struct ot_dev *dev, uint64_t m)
+{
+    if (m)
+        settle(dev, "waiting for the device");
+}
+
+static bool not_recorded(struct ot_dev *dev, uint64_t key)
+{
+    (void)dev;
+    (void)key;
+    return false;
+}
+
+static bool launch(struct ot_dev *dev)
+{
+    (void)dev;
+    return false;
+}
+
+static void forget(struct ot_dev *dev)
+{
+    (void)dev;
+}
+
 static void sync_device(struct ot_dev *dev)
 {
     settle(dev, "waiting for the device");
@@ -209,6 +275,7 @@ static void close_device(struct ot_dev *dev)
 
     if (cuda->stream)
         (void)cudaStreamSynchronize(cuda->stream);
+    ot_cuda_formats_free(dev);
     if (cuda->cudnn)
         (void)cudnnDestroy(cuda->cudnn);
     if (cuda->cublas)
@@ -220,6 +287,7 @@ static void close_device(struct ot_dev *dev)
     }
     (void)cudaFreeHost(cuda->host_fault);
     (void)cudaFree(cuda->fault);
+    (void)cudaFree(cuda->step);
     (void)cudaFree(cuda->room);
     if (cuda->stream)
         (void)cudaStreamDestroy(cuda->stream);
@@ -234,6 +302,16 @@ static const struct ot_dev_ops device_ops = {
     .download = download,
     .sync = sync_device,
     .close = close_device,
+    .step = set_step,
+    .host_alloc = host_alloc,
+    .host_free = host_free,
+    .fetch = download,
+    .mark = mark,
+    .wait = wait_for,
+    .replay = not_recorded,
+    .record = not_recorded,
+    .launch = launch,
+    .forget = forget,
 };
 
 /* Whether the machine has device `index`, and it is one the kernels are built for. */
@@ -272,6 +350,7 @@ static bool start(struct ot_dev *dev)
                ot_cuda_bad(dev, cudaMalloc((void **)&cuda->fault, bytes), "memory") ||
                ot_cuda_bad(dev, cudaMemsetAsync(cuda->fault, 0xff, bytes, cuda->stream),
                            "memory") ||
+               ot_cuda_bad(dev, cudaMalloc((void **)&cuda->step, sizeof *cuda->step), "memory") ||
                ot_cuda_bad(dev, cudaMallocHost((void **)&cuda->host_fault, bytes), "memory");
 
     for (int i = 0; i < OT_STAGES; i++)
@@ -285,7 +364,7 @@ static bool start(struct ot_dev *dev)
            !ot_cublas_bad(dev, cublasSetStream(cuda->cublas, cuda->stream), "cuBLAS");
 }
 
-struct ot_dev *ot_cuda_open(int index, struct ot_err *err)
+struct ot_dev *ot_cuda_open(int index, const struct ot_dev_conf *conf, struct ot_err *err)
 {
     struct cudaDeviceProp prop;
     struct ot_dev *dev;
@@ -303,6 +382,7 @@ struct ot_dev *ot_cuda_open(int index, struct ot_err *err)
     dev->k = &ot_cuda_kernels;
     dev->ops = &device_ops;
     cuda->index = index;
+    cuda->conf = *conf;
     (void)snprintf(dev->name, sizeof dev->name, "cuda:%d", index);
     if (!start(dev)) {
         *err = dev->latch;

@@ -24,6 +24,9 @@ struct ot_cuda {
     void *stage[OT_STAGES]; /* pinned: uploads go through here, alternating */
     cudaEvent_t staged[OT_STAGES];
     unsigned next_stage;
+    struct ot_dev_conf conf;
+    struct ot_step *step; /* on the device */
+    struct ot_cuda_format *formats;
     unsigned long long *fault;      /* (OT_FAULTS) on the device, ~0: nothing wrong */
     unsigned long long *host_fault; /* pinned copy */
     double limit[OT_FAULTS];        /* what the last launch compared with */

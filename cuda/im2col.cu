@@ -41,21 +41,22 @@ extern "C" void ot_cuda_col2im(struct ot_dev *dev, const struct ot_conv_geom *g,
 }
 
 __global__ static void pool_draw(const __grid_constant__ struct ot_pool_geom g, size_t n,
-                                 uint64_t seed, uint64_t iter, uint64_t stream, const float *x,
+                                 uint64_t seed, const struct ot_step *step, uint64_t stream,
+                                 const float *x,
                                  uint16_t *at, float *y)
 {
     OT_EACH (i, n)
-        ot_pool_draw(&g, i, seed, iter, stream, x, at, y);
+        ot_pool_draw(&g, i, seed, step->iter, stream, x, at, y);
 }
 
 extern "C" void ot_cuda_pool_draw(struct ot_dev *dev, const struct ot_pool_geom *g, uint64_t seed,
-                                  uint64_t iter, uint64_t stream, const float *x, void *ws,
+                                  uint64_t stream, const float *x, void *ws,
                                   float *y)
 {
     const size_t n = (size_t)g->n * (size_t)g->c * (size_t)g->oh * (size_t)g->ow;
 
     if (n)
-        OT_LAUNCH(dev, pool_draw, ot_grid(n), OT_THREADS, *g, n, seed, iter, stream, x,
+        OT_LAUNCH(dev, pool_draw, ot_grid(n), OT_THREADS, *g, n, seed, ot_cuda_step(dev), stream, x,
                   (uint16_t *)ws, y);
 }
 

@@ -64,7 +64,7 @@ void ot_cuda_ip_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, co
     if (g->bias)
         ot_cuda_bias_rows(dev, rows, cols, b, y);
     if (g->relu)
-        ot_cuda_relu_fwd(dev, rows * cols, 0.0f, y, y);
+        ot_cuda_relu_fwd(dev, OT_F32, rows * cols, 0.0f, y, y);
 }
 
 void ot_cuda_ip_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float *w, const float *dy,

@@ -37,7 +37,7 @@ static bool find_plugin(char *buf, size_t n)
     return false;
 }
 
-struct ot_dev *ot_cuda_open(int index, struct ot_err *err)
+struct ot_dev *ot_cuda_open(int index, const struct ot_dev_conf *conf, struct ot_err *err)
 {
     ot_cuda_plugin_open_fn *open = NULL;
     char path[2 * PATH_ROOM];
@@ -61,5 +61,5 @@ struct ot_dev *ot_cuda_open(int index, struct ot_err *err)
         return NULL;
     }
     memcpy(&open, &entry, sizeof open); /* POSIX has functions in void *, C11 has not */
-    return open(&host, index, err);
+    return open(&host, index, conf, err);
 }

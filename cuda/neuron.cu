@@ -14,14 +14,16 @@ __global__ static void fill(size_t n, float v, float *y)
         y[i] = v;
 }
 
-extern "C" void ot_cuda_fill(struct ot_dev *dev, size_t n, float v, float *y)
+extern "C" void ot_cuda_fill(struct ot_dev *dev, enum ot_type type, size_t n, float v, float *y)
 {
+    (void)type;
     if (n)
         OT_LAUNCH(dev, fill, ot_grid(n), OT_THREADS, n, v, y);
 }
 
-extern "C" void ot_cuda_copy(struct ot_dev *dev, size_t n, const float *x, float *y)
+extern "C" void ot_cuda_copy(struct ot_dev *dev, enum ot_type type, size_t n, const float *x, float *y)
 {
+    (void)type;
     if (n && x != y)
         ot_cuda_move(dev, y, x, n * sizeof *y);
 }
@@ -32,9 +34,10 @@ __global__ static void axpby(size_t n, float a, const float *x, float b, float *
         y[i] = b == 0.0f ? a * x[i] : a * x[i] + b * y[i];
 }
 
-extern "C" void ot_cuda_axpby(struct ot_dev *dev, size_t n, float a, const float *x, float b,
+extern "C" void ot_cuda_axpby(struct ot_dev *dev, enum ot_type type, size_t n, float a, const float *x, float b,
                               float *y)
 {
+    (void)type;
     if (n)
         OT_LAUNCH(dev, axpby, ot_grid(n), OT_THREADS, n, a, x, b, y);
 }
@@ -50,9 +53,10 @@ __global__ static void copy2d(size_t rows, size_t cols, const float *x, size_t x
     }
 }
 
-extern "C" void ot_cuda_copy2d(struct ot_dev *dev, size_t rows, size_t cols, const float *x,
+extern "C" void ot_cuda_copy2d(struct ot_dev *dev, enum ot_type type, size_t rows, size_t cols, const float *x,
                                size_t xld, float beta, float *y, size_t yld)
 {
+    (void)type;
     if (rows && cols)
         OT_LAUNCH(dev, copy2d, ot_grid(rows * cols), OT_THREADS, rows, cols, x, xld, beta, y, yld);
 }
@@ -61,7 +65,7 @@ extern "C" void ot_cuda_copy2d(struct ot_dev *dev, size_t rows, size_t cols, con
 extern "C" void ot_cuda_reorder(struct ot_dev *dev, const struct ot_tensor *x,
                                 const struct ot_tensor *y)
 {
-    ot_cuda_copy(dev, x->elems, x->data, y->data);
+    ot_cuda_copy(dev, OT_F32, x->elems, x->data, y->data);
 }
 
 /* ---- sum of squares: one partial sum per block, then one block adds them ------------------- */
@@ -79,7 +83,7 @@ __global__ static void square_parts(size_t n, const float *x, double *part)
         part[blockIdx.x] = s;
 }
 
-__global__ static void add_parts(unsigned n, const double *part, double *sum)
+__global__ static void add_parts(unsigned n, const double *part, float beta, double *sum)
 {
     double s = 0.0;
 
@@ -87,18 +91,21 @@ __global__ static void add_parts(unsigned n, const double *part, double *sum)
         s += part[i];
     s = ot_block_sum(s);
     if (threadIdx.x == 0)
-        *sum += s;
+        *sum = beta == 0.0f ? s : *sum + s;
 }
 
-extern "C" void ot_cuda_sumsq(struct ot_dev *dev, size_t n, const float *x, double *sum)
+extern "C" void ot_cuda_grad_norm(struct ot_dev *dev, const struct ot_update_seg *host_segs,
+                                  int nseg, double *norm)
 {
-    unsigned blocks = ot_grid(n, PARTS);
     double *part = (double *)ot_cuda_room(dev, PARTS * sizeof(double));
 
-    if (!part || !n)
-        return;
-    OT_LAUNCH(dev, square_parts, blocks, OT_THREADS, n, x, part);
-    OT_LAUNCH(dev, add_parts, 1, OT_THREADS, blocks, part, sum);
+    ot_cuda_zero(dev, norm, sizeof *norm);
+    for (int k = 0; part && k < nseg; k++) {
+        const unsigned blocks = ot_grid(host_segs[k].n, PARTS);
+
+        OT_LAUNCH(dev, square_parts, blocks, OT_THREADS, host_segs[k].n, host_segs[k].g, part);
+        OT_LAUNCH(dev, add_parts, 1, OT_THREADS, blocks, part, 1.0f, norm);
+    }
 }
 
 /* ---- biases of matrices -------------------------------------------------------------------- */
@@ -142,9 +149,10 @@ __global__ static void relu_fwd(size_t n, float slope, const float *x, float *y)
         y[i] = ot_relu(x[i], slope);
 }
 
-extern "C" void ot_cuda_relu_fwd(struct ot_dev *dev, size_t n, float slope, const float *x,
+extern "C" void ot_cuda_relu_fwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *x,
                                  float *y)
 {
+    (void)type;
     if (n)
         OT_LAUNCH(dev, relu_fwd, ot_grid(n), OT_THREADS, n, slope, x, y);
 }
@@ -155,26 +163,28 @@ __global__ static void relu_bwd(size_t n, float slope, const float *y, const flo
         dx[i] = ot_relu_grad(y[i], dy[i], slope);
 }
 
-extern "C" void ot_cuda_relu_bwd(struct ot_dev *dev, size_t n, float slope, const float *y,
+extern "C" void ot_cuda_relu_bwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *y,
                                  const float *dy, float *dx)
 {
+    (void)type;
     if (n)
         OT_LAUNCH(dev, relu_bwd, ot_grid(n), OT_THREADS, n, slope, y, dy, dx);
 }
 
-__global__ static void dropout(size_t n, float ratio, float scale, uint64_t seed, uint64_t iter,
-                               uint64_t stream, const float *x, float *y)
+__global__ static void dropout(size_t n, float ratio, float scale, uint64_t seed,
+                               const struct ot_step *step, uint64_t stream, const float *x, float *y)
 {
     OT_EACH (i, n)
-        y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, i);
+        y[i] = ot_dropout(x[i], ratio, scale, seed, step->iter, stream, i);
 }
 
-extern "C" void ot_cuda_dropout(struct ot_dev *dev, size_t n, float ratio, float scale,
-                                uint64_t seed, uint64_t iter, uint64_t stream, const float *x,
+extern "C" void ot_cuda_dropout(struct ot_dev *dev, enum ot_type type, size_t n, float ratio, float scale,
+                                uint64_t seed, uint64_t stream, const float *x,
                                 float *y)
 {
+    (void)type;
     if (n)
-        OT_LAUNCH(dev, dropout, ot_grid(n), OT_THREADS, n, ratio, scale, seed, iter, stream, x, y);
+        OT_LAUNCH(dev, dropout, ot_grid(n), OT_THREADS, n, ratio, scale, seed, ot_cuda_step(dev), stream, x, y);
 }
 
 constexpr int INPUTS = 64;
@@ -205,9 +215,10 @@ __global__ static void prod_fwd(size_t n, int k, const __grid_constant__ struct 
     }
 }
 
-extern "C" void ot_cuda_eltwise_prod_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x,
+extern "C" void ot_cuda_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
                                          float *y)
 {
+    (void)type;
     struct inputs in;
 
     if (n && gather(dev, k, x, &in))
@@ -230,10 +241,11 @@ __global__ static void prod_bwd(size_t n, int k, const __grid_constant__ struct 
     }
 }
 
-extern "C" void ot_cuda_eltwise_prod_bwd(struct ot_dev *dev, size_t n, int k, const float *const *x,
+extern "C" void ot_cuda_eltwise_prod_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
                                          int i, bool stable, const float *y, const float *dy,
                                          float *dx)
 {
+    (void)type;
     struct inputs in;
 
     if (n && gather(dev, k, x, &in))
@@ -257,9 +269,10 @@ __global__ static void max_fwd(size_t n, int k, const __grid_constant__ struct i
     }
 }
 
-extern "C" void ot_cuda_eltwise_max_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x,
+extern "C" void ot_cuda_eltwise_max_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
                                         int32_t *mask, float *y)
 {
+    (void)type;
     struct inputs in;
 
     if (n && gather(dev, k, x, &in))
@@ -272,9 +285,10 @@ __global__ static void max_bwd(size_t n, int i, const int32_t *mask, const float
         dx[e] = mask[e] == i ? dy[e] : 0.0f;
 }
 
-extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, size_t n, int i, const int32_t *mask,
+extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int i, const int32_t *mask,
                                         const float *dy, float *dx)
 {
+    (void)type;
     if (n)
         OT_LAUNCH(dev, max_bwd, ot_grid(n), OT_THREADS, n, i, mask, dy, dx);
 }
@@ -289,15 +303,18 @@ struct segs {
     unsigned first[SEGS + 1]; /* first block of each */
 };
 
-__device__ static void step(const struct ot_update_rule *r, const struct ot_update_seg *s, size_t i)
+__device__ static void step(const struct ot_update_rule *r, const struct ot_step *now, float scale,
+                            const struct ot_update_seg *s, size_t i)
 {
-    s->g[i] = ot_update_grad(r, s->decay, s->w[i], s->g[i]);
-    s->w[i] -= ot_update_step(r, s->lr, s->g[i], &s->h[i], s->h2 ? &s->h2[i] : nullptr);
+    s->g[i] = ot_update_grad(r, scale, s->decay, s->w[i], s->g[i]);
+    s->w[i] -= ot_update_step(r, now->lr * s->lr_mult, now->correction, s->g[i], &s->h[i], s->h2 ? &s->h2[i] : nullptr);
 }
 
 __global__ static void solver_update(const __grid_constant__ struct segs t, int nseg,
-                                     const __grid_constant__ struct ot_update_rule r)
+                                     const __grid_constant__ struct ot_update_rule r,
+                                     const struct ot_step *now, const double *norm)
 {
+    const float scale = ot_update_scale(&r, norm);
     int k = 0;
     const struct ot_update_seg *s;
     size_t from;
@@ -310,12 +327,13 @@ __global__ static void solver_update(const __grid_constant__ struct segs t, int 
         size_t i = from + (size_t)j * OT_THREADS + threadIdx.x;
 
         if (i < s->n)
-            step(&r, s, i);
+            step(&r, now, scale, s, i);
     }
 }
 
 extern "C" void ot_cuda_solver_update(struct ot_dev *dev, const struct ot_update_rule *rule,
-                                      const struct ot_update_seg *host_segs, int nseg)
+                                      const struct ot_update_seg *host_segs, int nseg,
+                                      const double *norm)
 {
     const size_t chunk = (size_t)OT_THREADS * PER_THREAD;
 
@@ -328,6 +346,6 @@ extern "C" void ot_cuda_solver_update(struct ot_dev *dev, const struct ot_update
             t.first[i + 1] = t.first[i] + (unsigned)((t.s[i].n + chunk - 1) / chunk);
         }
         if (t.first[n])
-            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule);
+            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule, ot_cuda_step(dev), norm);
     }
 }

@@ -24,13 +24,15 @@ struct ot_cuda_host { /* what the plugin takes from the program */
      29 * sizeof(struct ot_anchor_target_geom) + 31 * sizeof(struct ot_proposal_geom) +    \
      37 * sizeof(struct ot_proposal_target_geom) + 41 * sizeof(struct ot_detection_geom) + \
      43 * sizeof(struct ot_update_seg) + 53 * sizeof(struct ot_update_rule) +              \
-     47 * sizeof(struct ot_tensor))
+     47 * sizeof(struct ot_tensor) + 59 * sizeof(struct ot_dev_ops) +                      \
+     61 * sizeof(struct ot_dev_conf) + 67 * sizeof(struct ot_format) +                     \
+     71 * sizeof(struct ot_bn_geom) + 73 * sizeof(struct ot_channels))
 
 #define OT_CUDA_PLUGIN_FILE  "ohemtrain-cuda.so"
 #define OT_CUDA_PLUGIN_ENTRY "ot_cuda_plugin_open"
 
 typedef struct ot_dev *ot_cuda_plugin_open_fn(const struct ot_cuda_host *host, int index,
-                                              struct ot_err *err);
+                                              const struct ot_dev_conf *conf, struct ot_err *err);
 ot_cuda_plugin_open_fn ot_cuda_plugin_open;
 
 #endif

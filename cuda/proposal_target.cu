@@ -154,12 +154,12 @@ __device__ static int place_sample(const struct choice &c, size_t to, int32_t ki
 }
 
 __global__ static void sample(const __grid_constant__ struct ot_proposal_target_geom g,
-                              uint64_t iter, struct work w)
+                              const struct ot_step *step, struct work w)
 {
     const size_t i = blockIdx.x, usual = (size_t)g.rois + (size_t)g.gts;
     const size_t all = ot_roi_candidates(&g);
     const struct choice c = { w.kind + i * all, w.pick + i * (size_t)g.batch,
-                              g.seed,           iter,
+                              g.seed,           step->iter,
                               (size_t)g.rois,   i * (size_t)g.gts };
     const int fg = count_kind(c, 0, usual, OT_ROI_FG);
     const int fg_booked = clamp(count_kind(c, usual, all, OT_ROI_FG), g.batch);
@@ -236,7 +236,7 @@ __global__ static void write_out(const __grid_constant__ struct ot_proposal_targ
 }
 
 extern "C" void ot_cuda_proposal_target(struct ot_dev *dev, const struct ot_proposal_target_geom *g,
-                                        uint64_t iter, const float *rois, const float *gt,
+                                        const float *rois, const float *gt,
                                         const float *booked, void *scratch, float *out,
                                         float *label, float *target, float *inside, float *outside,
                                         float *matched, float *weight)
@@ -256,6 +256,6 @@ extern "C" void ot_cuda_proposal_target(struct ot_dev *dev, const struct ot_prop
         OT_LAUNCH(dev, check_classes, ot_grid(n * (size_t)g->gts), OT_THREADS, *g, gt, bad);
     if (all)
         OT_LAUNCH(dev, assign, ot_grid(all), OT_THREADS, *g, rois, gt, booked, w);
-    OT_LAUNCH(dev, sample, (unsigned)g->n, OT_BLOCK, *g, iter, w);
+    OT_LAUNCH(dev, sample, (unsigned)g->n, OT_BLOCK, *g, ot_cuda_step(dev), w);
     OT_LAUNCH(dev, write_out, ot_grid(rows), OT_THREADS, *g, rois, gt, booked, w, to);
 }

@@ -14,7 +14,7 @@ const struct ot_kernels ot_cuda_kernels = {
 static const struct ot_cuda_host *host;
 
 struct ot_dev *ot_cuda_plugin_open(const struct ot_cuda_host *program, int index,
-                                   struct ot_err *err)
+                                   const struct ot_dev_conf *conf, struct ot_err *err)
 {
     if (program->layout != OT_CUDA_LAYOUT) {
         (void)ot_fail(err, OT_ENOTSUP,
@@ -24,7 +24,7 @@ struct ot_dev *ot_cuda_plugin_open(const struct ot_cuda_host *program, int index
         return NULL;
     }
     host = program;
-    return ot_cuda_open(index, err);
+    return ot_cuda_open(index, conf, err);
 }
 
 void *ot_alloc(size_t n, size_t size, struct ot_err *err)

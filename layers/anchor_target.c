@@ -85,9 +85,9 @@ static int plan(struct ot_layer *l, struct ot_err *err)
 
 static void forward(struct ot_layer *l)
 {
-    l->dev->k->anchor_target(l->dev, l->state, l->env->iter, l->in[1]->data.data,
-                             l->in[2]->data.data, l->scratch, l->out[0]->data.data,
-                             l->out[1]->data.data, l->out[2]->data.data, l->out[3]->data.data);
+    l->dev->k->anchor_target(l->dev, l->state, l->in[1]->data.data, l->in[2]->data.data, l->scratch,
+                             l->out[0]->data.data, l->out[1]->data.data, l->out[2]->data.data,
+                             l->out[3]->data.data);
 }
 
 const struct ot_layer_ops ot_layer_anchor_target = {

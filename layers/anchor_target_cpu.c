@@ -183,17 +183,16 @@ void ot_anchor_write(const struct ot_anchor_target_geom *g, const float *gt, voi
     }
 }
 
-void ot_cpu_anchor_target(struct ot_dev *dev, const struct ot_anchor_target_geom *g, uint64_t iter,
+void ot_cpu_anchor_target(struct ot_dev *dev, const struct ot_anchor_target_geom *g,
                           const float *gt, const float *im_info, void *scratch, float *label,
                           float *target, float *inside, float *outside)
 {
-    (void)dev;
 #pragma omp parallel for schedule(static) if (g->n > 1)
     for (int i = 0; i < g->n; i++) {
         struct ot_anchor_work w = ot_anchor_work_at(g, i, scratch);
 
         ot_anchor_assign(g, i, gt, im_info, &w);
-        ot_anchor_sample(g, i, iter, &w);
+        ot_anchor_sample(g, i, dev->step.iter, &w);
     }
     ot_anchor_write(g, gt, scratch, label, target, inside, outside);
 }

@@ -185,7 +185,7 @@ void ot_cpu_affine(struct ot_dev *dev, const struct ot_channels *g, const float 
     else if (shift)
         map_all(SHIFT, g, &a);
     else
-        ot_cpu_copy(dev, g->outer * ot_channel_blocks(g) * g->block * g->inner, x, y);
+        ot_cpu_copy(dev, OT_F32, g->outer * ot_channel_blocks(g) * g->block * g->inner, x, y);
 }
 
 void ot_cpu_prelu_fwd(struct ot_dev *dev, const struct ot_channels *g, const float *x,

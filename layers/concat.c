@@ -69,11 +69,11 @@ static void each_input(struct ot_layer *l, bool forward)
         size_t cols = ot_count_range(x, s->axis, x->nd);
 
         if (forward)
-            l->dev->k->copy2d(l->dev, rows, cols, l->in[i]->data.data, cols, 0.0f,
-                              l->out[0]->data.data + at, yld);
+            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
+                              l->in[i]->data.data, cols, 0.0f, l->out[0]->data.data + at, yld);
         else if (ot_want_in(l, i))
-            l->dev->k->copy2d(l->dev, rows, cols, l->out[0]->grad.data + at, yld, 0.0f,
-                              l->in[i]->grad.data, cols);
+            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
+                              l->out[0]->grad.data + at, yld, 0.0f, l->in[i]->grad.data, cols);
         at += cols;
     }
 }

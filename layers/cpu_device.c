@@ -275,6 +275,37 @@ static void cpu_sync(struct ot_dev *dev)
     (void)dev;
 }
 
+static void cpu_step(struct ot_dev *dev, const struct ot_step *step)
+{
+    (void)dev; /* kernels read dev->step */
+    (void)step;
+}
+
+static uint64_t cpu_mark(struct ot_dev *dev)
+{
+    (void)dev;
+    return 1;
+}
+
+static void cpu_wait(struct ot_dev *dev, uint64_t mark)
+{
+    (void)dev;
+    (void)mark;
+}
+
+static bool cpu_replay(struct ot_dev *dev, uint64_t key)
+{
+    (void)dev;
+    (void)key;
+    return false;
+}
+
+static bool cpu_launch(struct ot_dev *dev)
+{
+    (void)dev;
+    return false;
+}
+
 static void cpu_close(struct ot_dev *dev)
 {
     struct ot_cpu *cpu = ot_cpu_of(dev);
@@ -304,6 +335,16 @@ static const struct ot_dev_ops cpu_ops = {
     .download = cpu_download,
     .sync = cpu_sync,
     .close = cpu_close,
+    .step = cpu_step,
+    .host_alloc = cpu_alloc,
+    .host_free = cpu_free,
+    .fetch = cpu_download,
+    .mark = cpu_mark,
+    .wait = cpu_wait,
+    .replay = cpu_replay,
+    .record = cpu_replay,
+    .launch = cpu_launch,
+    .forget = cpu_sync,
 };
 
 static const char *isa_name(void)
@@ -336,7 +377,7 @@ static int use_threads(int threads)
 #endif
 }
 
-struct ot_dev *ot_cpu_open(int threads, struct ot_err *err)
+struct ot_dev *ot_cpu_open(const struct ot_dev_conf *conf, struct ot_err *err)
 {
     struct ot_dev *dev = ot_alloc(1, sizeof *dev, err);
     struct ot_cpu *cpu = dev ? ot_alloc(1, sizeof *cpu, err) : NULL;
@@ -350,7 +391,7 @@ struct ot_dev *ot_cpu_open(int threads, struct ot_err *err)
     dev->impl = cpu;
     dev->k = &ot_cpu_kernels;
     dev->ops = &cpu_ops;
-    cpu->threads = use_threads(threads);
+    cpu->threads = use_threads(conf->threads);
     s = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
     if (s == dnnl_success)
         s = dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags);

@@ -141,4 +141,11 @@ void ot_lrn_loops_fwd(const struct ot_lrn_geom *g, const float *x, float *scale,
 void ot_lrn_loops_bwd(const struct ot_lrn_geom *g, const float *x, const float *y,
                       const float *scale, const float *dy, float *dx);
 
+/* The CPU has no format of another type. */
+static inline void ot_cpu_f32(const struct ot_dev *dev, enum ot_type type)
+{
+    (void)dev;
+    OT_BUG_IF(type != OT_F32);
+}
+
 #endif

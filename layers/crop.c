@@ -71,7 +71,7 @@ static void crop_backward(struct ot_layer *l)
         g.xs[d] = s->g.ys[d];
         g.ys[d] = s->g.xs[d];
     }
-    l->dev->k->fill(l->dev, dx->elems, 0.0f, dx->data);
+    l->dev->k->fill(l->dev, OT_F32, dx->elems, 0.0f, dx->data);
     l->dev->k->copy_nd(l->dev, &g, l->out[0]->grad.data, dx->data + s->first);
 }
 

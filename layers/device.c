@@ -5,33 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct ot_dev *open_auto(int threads, struct ot_err *err)
+static struct ot_dev *open_auto(const struct ot_dev_conf *conf, struct ot_err *err)
 {
     struct ot_err none = OT_ERR_INIT;
-    struct ot_dev *dev = ot_cuda_open(0, &none);
+    struct ot_dev *dev = ot_cuda_open(0, conf, &none);
 
-    return dev ? dev : ot_cpu_open(threads, err);
+    return dev ? dev : ot_cpu_open(conf, err);
 }
 
-struct ot_dev *ot_dev_open(const char *name, int threads, struct ot_err *err)
+struct ot_dev *ot_dev_open_conf(const char *name, const struct ot_dev_conf *conf,
+                                struct ot_err *err)
 {
     char *end = NULL;
     long index;
 
     if (!strcmp(name, "cpu"))
-        return ot_cpu_open(threads, err);
+        return ot_cpu_open(conf, err);
     if (!strcmp(name, "auto"))
-        return open_auto(threads, err);
+        return open_auto(conf, err);
     if (!strcmp(name, "cuda"))
-        return ot_cuda_open(0, err);
+        return ot_cuda_open(0, conf, err);
     if (!strncmp(name, "cuda:", 5)) {
         index = strtol(name + 5, &end, 10);
         if (end != name + 5 && !*end && index >= 0 && index < 1024)
-            return ot_cuda_open((int)index, err);
+            return ot_cuda_open((int)index, conf, err);
     }
     (void)ot_fail(err, OT_EUSAGE,
                   "device: must be \"cpu\", \"cuda\", \"cuda:N\" or \"auto\", got \"%s\"", name);
     return NULL;
+}
+
+struct ot_dev *ot_dev_open(const char *name, int threads, struct ot_err *err)
+{
+    const struct ot_dev_conf conf = { .threads = threads, .deterministic = true };
+
+    return ot_dev_open_conf(name, &conf, err);
 }
 
 void ot_dev_close(struct ot_dev *dev)

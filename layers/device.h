@@ -6,6 +6,27 @@
  * device.  Kernels return void: a device latches its first failure, later kernels may do
  * nothing, and the net asks ot_dev_ok() once per iteration.
  *
+ * A device is a queue: what is asked of it is done in order, later (the CPU does it at once).
+ * Nothing waits but sync, download, wait, and alloc and free of memory in use.  So a loop reads
+ * with fetch, mark and wait: the values of one iteration while the next one runs.
+ *
+ *     dev->ops->fetch(dev, host, t->data, bytes);   host: of host_alloc
+ *     m = dev->ops->mark(dev);
+ *     ... the next iteration is asked for ...
+ *     dev->ops->wait(dev, m);                       now host[] is there, and what kernels before
+ *                                                   the mark found wrong is latched
+ *
+ * Work that is the same in every iteration can be recorded once and replayed (CUDA graphs):
+ *
+ *     if (!dev->ops->replay(dev, key)) {
+ *         bool on = dev->ops->record(dev, key);     false: what follows is done as always
+ *         ... kernels ...
+ *         if (on && !dev->ops->launch(dev)) ...     nothing was done: it cannot be recorded
+ *     }
+ *
+ * While recording only kernels may be called, with memory that stays where it is; what changes
+ * from one iteration to the next they read from the device's copy of `step`.
+ *
  * The CPU device is layers/cpu_device.c (kernels in *_cpu.c, oneDNN behind them); the CUDA
  * device is cuda/ (or cuda/none.c in a build without it).
  *
@@ -42,6 +63,18 @@ struct ot_dev_ops {
     void (*download)(struct ot_dev *dev, void *host, const void *src, size_t bytes); /* waits */
     void (*sync)(struct ot_dev *dev);
     void (*close)(struct ot_dev *dev);
+    void (*step)(struct ot_dev *dev, const struct ot_step *step); /* ot_dev_step() */
+    /* host memory that the device reaches by itself (pinned); zeroed */
+    void *(*host_alloc)(struct ot_dev *dev, size_t bytes, struct ot_err *err);
+    void (*host_free)(struct ot_dev *dev, void *p); /* NULL is fine; waits for what uses it */
+    void (*fetch)(struct ot_dev *dev, void *host, const void *src, size_t bytes);
+    uint64_t (*mark)(struct ot_dev *dev); /* a place in the queue; later marks are greater, > 0 */
+    void (*wait)(struct ot_dev *dev, uint64_t mark); /* all before that place; 0: nothing */
+    bool (*replay)(struct ot_dev *dev, uint64_t key);
+    bool (*record)(struct ot_dev *dev, uint64_t key);
+    bool (*launch)(struct ot_dev *dev); /* ends recording and does it; false: keys of this device
+                                           are never recorded from now on */
+    void (*forget)(struct ot_dev *dev); /* all recordings: before memory moves or is freed */
 };
 
 struct ot_dev {
@@ -50,12 +83,39 @@ struct ot_dev {
     char name[64];       /* "cpu", "cuda:0" */
     char what[128];      /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
     struct ot_err latch; /* first failure; code OT_OK while all is well */
+    struct ot_step step; /* the host's copy: read-only, see ot_dev_step() */
+    const char *where;   /* the layer that runs, for failures that are found later; may be NULL */
+    bool late_faults;    /* bad data is found by kernels and latched by wait, sync and download */
     void *impl;          /* the backend's own state */
 };
 
-/* "cpu", "cuda", "cuda:N" or "auto"; threads: 0 = all cores (CPU only). */
+enum ot_compute { /* of convolution and inner product, on a GPU */
+                  OT_COMPUTE_FP32,
+                  OT_COMPUTE_TF32, /* fp32 values, products of 10 bits of mantissa */
+                  OT_COMPUTE_BF16  /* blobs are stored in bf16, sums are fp32 */
+};
+
+struct ot_dev_conf {
+    int threads; /* 0: all cores (CPU only) */
+    enum ot_compute compute;
+    bool deterministic;     /* the same bits on every run: nothing is chosen by measuring */
+    bool no_record;         /* nothing is recorded and replayed */
+    size_t workspace_bytes; /* of a convolution, at most; 0: 1 GiB */
+};
+
+/* "cpu", "cuda", "cuda:N" or "auto". */
+struct ot_dev *ot_dev_open_conf(const char *name, const struct ot_dev_conf *conf,
+                                struct ot_err *err);
+/* With no configuration but the threads, and deterministic. */
 struct ot_dev *ot_dev_open(const char *name, int threads, struct ot_err *err);
 void ot_dev_close(struct ot_dev *dev); /* NULL is fine */
+
+/* Says what kernels find in `step` from now on. */
+static inline void ot_dev_step(struct ot_dev *dev, const struct ot_step *step)
+{
+    dev->step = *step;
+    dev->ops->step(dev, step);
+}
 
 /* 0, or the first failure of any kernel since the last call (which clears it). */
 int ot_dev_ok(struct ot_dev *dev, struct ot_err *err);
@@ -65,8 +125,8 @@ int ot_dev_ok(struct ot_dev *dev, struct ot_err *err);
     ((dev)->latch.code == OT_OK ? (void)ot_fail(&(dev)->latch, (code_), __VA_ARGS__) : (void)0)
 
 /* The doors of the two devices; ot_dev_open() calls them. */
-struct ot_dev *ot_cpu_open(int threads, struct ot_err *err);
-struct ot_dev *ot_cuda_open(int index, struct ot_err *err);
+struct ot_dev *ot_cpu_open(const struct ot_dev_conf *conf, struct ot_err *err);
+struct ot_dev *ot_cuda_open(int index, const struct ot_dev_conf *conf, struct ot_err *err);
 
 #define K(name, params, args)  \
     void ot_cpu_##name params; \

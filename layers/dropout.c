@@ -41,12 +41,13 @@ static void run(struct ot_layer *l, const float *x, float *y)
     size_t n = ot_count(&l->in[0]->data.shape);
 
     if (env->phase == CAFFE__PHASE__TRAIN && s->ratio > 0.0f)
-        l->dev->k->dropout(l->dev, n, s->ratio, s->scale_train ? 1.0f / (1.0f - s->ratio) : 1.0f,
-                           env->seed, env->iter, l->stream, x, y);
+        l->dev->k->dropout(l->dev, ot_type_of(l->in[0]->data.fmt), n, s->ratio,
+                           s->scale_train ? 1.0f / (1.0f - s->ratio) : 1.0f, env->seed, l->stream,
+                           x, y);
     else if (env->phase != CAFFE__PHASE__TRAIN && !s->scale_train)
-        l->dev->k->axpby(l->dev, n, 1.0f - s->ratio, x, 0.0f, y);
+        l->dev->k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, 1.0f - s->ratio, x, 0.0f, y);
     else if (x != y)
-        l->dev->k->copy(l->dev, n, x, y);
+        l->dev->k->copy(l->dev, ot_type_of(l->in[0]->data.fmt), n, x, y);
 }
 
 static void dropout_forward(struct ot_layer *l)

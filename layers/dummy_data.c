@@ -129,7 +129,7 @@ static void dummy_data_forward(struct ot_layer *l)
         struct ot_tensor *y = &l->out[i]->data;
 
         if (is_constant(f))
-            l->dev->k->fill(l->dev, y->elems, f ? f->value : 0.0f, y->data);
+            l->dev->k->fill(l->dev, OT_F32, y->elems, f ? f->value : 0.0f, y->data);
         else if (fill_host(l, i, &err) == 0)
             l->dev->ops->upload(l->dev, y->data, s->host, y->elems * sizeof *y->data);
     }

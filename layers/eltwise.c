@@ -76,12 +76,13 @@ static void eltwise_forward(struct ot_layer *l)
 
     inputs(l, x);
     if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD)
-        k->eltwise_prod_fwd(l->dev, n, l->nin, x, y);
+        k->eltwise_prod_fwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, y);
     else if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX)
-        k->eltwise_max_fwd(l->dev, n, l->nin, x, l->ws[0], y);
+        k->eltwise_max_fwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, l->ws[0], y);
     else
         for (int i = 0; i < l->nin; i++)
-            k->axpby(l->dev, n, s->coeff[i], x[i], i == 0 ? 0.0f : 1.0f, y);
+            k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, s->coeff[i], x[i],
+                     i == 0 ? 0.0f : 1.0f, y);
 }
 
 static void eltwise_backward(struct ot_layer *l)
@@ -98,11 +99,12 @@ static void eltwise_backward(struct ot_layer *l)
         if (!ot_want_in(l, i))
             continue;
         if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD)
-            k->eltwise_prod_bwd(l->dev, n, l->nin, x, i, s->stable, y, dy, dx);
+            k->eltwise_prod_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, i, s->stable,
+                                y, dy, dx);
         else if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX)
-            k->eltwise_max_bwd(l->dev, n, i, l->ws[0], dy, dx);
+            k->eltwise_max_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, i, l->ws[0], dy, dx);
         else
-            k->axpby(l->dev, n, s->coeff[i], dy, 0.0f, dx);
+            k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, s->coeff[i], dy, 0.0f, dx);
     }
 }
 
@@ -114,7 +116,8 @@ const struct ot_layer_ops ot_layer_eltwise = {
     .max_in = OT_MAX_IO,
     .min_out = 1,
     .max_out = 1,
-    .flags = OT_LAYER_ANY_FORMAT | OT_LAYER_BWD_NEEDS_IN | OT_LAYER_BWD_NEEDS_OUT,
+    .flags = OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE | OT_LAYER_BWD_NEEDS_IN |
+             OT_LAYER_BWD_NEEDS_OUT,
     .setup = eltwise_setup,
     .reshape = eltwise_reshape,
     .plan = eltwise_plan,

@@ -119,7 +119,7 @@ static void filter_backward(struct ot_layer *l)
     struct ot_tensor *selector = &l->in[l->nin - 1]->grad;
 
     if (ot_want_in(l, l->nin - 1)) /* a step function */
-        l->dev->k->fill(l->dev, selector->elems, 0.0f, selector->data);
+        l->dev->k->fill(l->dev, OT_F32, selector->elems, 0.0f, selector->data);
     for (int i = 0; i < l->nout; i++)
         if (ot_want_in(l, i))
             l->dev->k->scatter_rows(l->dev, (size_t)s->kept, cols_of(l, i), (size_t)s->n, l->ws[0],

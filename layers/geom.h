@@ -9,6 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a value is stored as. */
+enum ot_type {
+    OT_F32,
+    OT_BF16 /* the upper half of an F32, rounded to nearest even */
+};
+
 struct ot_conv_geom {
     int n, c, h, w; /* input */
     int oc, oh, ow; /* output */
@@ -43,6 +49,7 @@ struct ot_pool_geom {
 struct ot_bn_geom {
     size_t n, c, inner;
     size_t block; /* channels side by side, as in struct ot_format */
+    enum ot_type type;
 };
 
 /* Local response normalisation over windows of `size` channels, or size x size places. */
@@ -132,6 +139,7 @@ struct ot_unary {
  * block 1: plain order. */
 struct ot_channels {
     size_t outer, c, inner, block;
+    enum ot_type type;
 };
 
 /* What channel_sum adds up. */
@@ -223,21 +231,29 @@ enum ot_update_kind {
     OT_UPDATE_ADAM
 };
 
-/* How a solver steps; formulas: update_math.h. */
+/* How a solver steps, the same in every iteration; formulas: update_math.h. */
 struct ot_update_rule {
     enum ot_update_kind kind;
-    bool l1;     /* decay by sign */
-    float scale; /* of the gradient: clipping, iter_size */
+    bool l1;       /* decay by sign */
+    int iter_size; /* what the gradient is divided by */
+    double clip;   /* of the L2 norm of all gradients; < 0: none */
     float momentum, momentum2, delta, rms_decay;
+};
+
+/* What changes from one iteration to the next. */
+struct ot_step {
+    uint64_t iter;    /* keys the random numbers */
+    float lr;         /* the solver's rate */
     float correction; /* Adam: of its bias in the first iterations */
 };
 
 /* A row of a solver update: one parameter. */
 struct ot_update_seg {
-    float *w, *g;    /* value, gradient */
-    float *h, *h2;   /* histories; h2: AdaDelta and Adam, else NULL */
-    size_t n;        /* physical elements */
-    float lr, decay; /* multipliers already applied */
+    float *w, *g;  /* value, gradient */
+    float *h, *h2; /* histories; h2: AdaDelta and Adam, else NULL */
+    size_t n;      /* physical elements */
+    float lr_mult; /* of step.lr */
+    float decay;   /* multiplier applied */
 };
 
 #endif

@@ -30,14 +30,13 @@ void ot_cpu_col2im(struct ot_dev *dev, const struct ot_conv_geom *g, const float
 }
 
 void ot_cpu_pool_draw(struct ot_dev *dev, const struct ot_pool_geom *g, uint64_t seed,
-                      uint64_t iter, uint64_t stream, const float *x, void *ws, float *y)
+                      uint64_t stream, const float *x, void *ws, float *y)
 {
     const size_t ow = (size_t)g->ow, oh = (size_t)g->oh, n = (size_t)g->n * (size_t)g->c * oh * ow;
 
-    (void)dev;
 #pragma omp parallel for if (n > OT_CPU_GRAIN / 64) schedule(static)
     for (size_t i = 0; i < n; i++)
-        ot_pool_draw(g, i, seed, iter, stream, x, ws, y);
+        ot_pool_draw(g, i, seed, dev->step.iter, stream, x, ws, y);
 }
 
 void ot_cpu_pool_weighted(struct ot_dev *dev, const struct ot_pool_geom *g, const float *x,

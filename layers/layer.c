@@ -94,6 +94,6 @@ float ot_layer_common_beta(struct ot_layer *l)
             beta[i] = ot_param_beta(l->param[i]);
     for (int i = 0; i < 2; i++)
         if (want[0] && want[1] && beta[i] < beta[1 - i])
-            l->dev->k->fill(l->dev, l->param[i]->grad.elems, 0.0f, l->param[i]->grad.data);
+            l->dev->k->fill(l->dev, OT_F32, l->param[i]->grad.elems, 0.0f, l->param[i]->grad.data);
     return beta[0] > beta[1] ? beta[0] : beta[1];
 }

@@ -24,7 +24,8 @@
  * loss weight.
  *
  * Formats: a layer without `plan` reads and writes plain order.  With OT_LAYER_ANY_FORMAT and no
- * `plan` it runs over physical elements in whatever format in[0] has (all inputs get in[0]'s).
+ * `plan` it runs over physical elements in whatever format in[0] has (all inputs get in[0]'s), if
+ * these are F32 or it has OT_LAYER_ANY_TYPE too.
  * With `plan` it looks at in[i]->data.fmt, says what it wants to read in l->in_fmt[i], and sets
  * out[i]->data.fmt and .elems; the net converts where they differ.  A blob's gradient has the
  * format of its data.  For a parameter, plan sets l->param[i]->data.fmt and .elems (plain unless
@@ -127,7 +128,8 @@ enum {
     OT_LAYER_FUSES_RELU = 1u << 6,    /* understands fused_relu */
     OT_LAYER_BWD_NEEDS_IN = 1u << 7,  /* backward reads in[i]->data */
     OT_LAYER_BWD_NEEDS_OUT = 1u << 8, /* backward reads out[i]->data */
-    OT_LAYER_DYNAMIC = 1u << 9        /* forward may give outputs fewer items than reshape did */
+    OT_LAYER_DYNAMIC = 1u << 9,       /* forward may give outputs fewer items than reshape did */
+    OT_LAYER_ANY_TYPE = 1u << 10      /* with ANY_FORMAT: whatever the type of the elements is */
 };
 
 struct ot_layer_ops {

@@ -201,9 +201,9 @@ void ot_linear_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float 
     if (moved && dw)
         ot_prim_run(dev, add ? &out->add : &out->reorder, back, NULL);
     else if (add && dw)
-        ot_cpu_axpby(dev, lin->w_elems, 1.0f, ptr[2], 1.0f, dw);
+        ot_cpu_axpby(dev, OT_F32, lin->w_elems, 1.0f, ptr[2], 1.0f, dw);
     if (add && db)
-        ot_cpu_axpby(dev, lin->b_elems, 1.0f, ptr[3], 1.0f, db);
+        ot_cpu_axpby(dev, OT_F32, lin->b_elems, 1.0f, ptr[3], 1.0f, db);
 }
 
 dnnl_primitive_desc_t ot_try_desc(struct ot_dev *dev, const_dnnl_op_desc_t op, bool relu,

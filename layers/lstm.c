@@ -42,7 +42,7 @@ static void forward(struct ot_layer *l)
     float *gate = l->ws[0], *past = l->ws[1], *cell = l->ws[2], *y = l->out[0]->data.data;
 
     ot_recurrent_in(l, r, gate, l->scratch);
-    l->dev->k->copy(l->dev, step, ot_recurrent_first(l, r, 1), cell);
+    l->dev->k->copy(l->dev, OT_F32, step, ot_recurrent_first(l, r, 1), cell);
     for (size_t t = 0; t < r->t; t++) {
         ot_recurrent_past(l, r, t, t ? y + (t - 1) * step : ot_recurrent_first(l, r, 0), gate,
                           past);
@@ -62,7 +62,7 @@ static void backward(struct ot_layer *l)
     float *dgate = l->scratch, *room = dgate + r->t * in, *dy_next = room + in;
     float *dc = dy_next + step;
 
-    l->dev->k->fill(l->dev, 2 * step, 0.0f, dy_next);
+    l->dev->k->fill(l->dev, OT_F32, 2 * step, 0.0f, dy_next);
     for (size_t t = r->t; t-- > 0;) {
         l->dev->k->lstm_step_bwd(l->dev, r->n, r->h, cell + t * step, gate + t * in,
                                  cell + (t + 1) * step, dy + t * step, dy_next, dc, dgate + t * in);

@@ -4,25 +4,26 @@
 #include "layers/cpu_i.h"
 #include "layers/update_math.h"
 
-void ot_cpu_fill(struct ot_dev *dev, size_t n, float v, float *y)
+void ot_cpu_fill(struct ot_dev *dev, enum ot_type type, size_t n, float v, float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++)
         y[i] = v;
 }
 
-void ot_cpu_copy(struct ot_dev *dev, size_t n, const float *x, float *y)
+void ot_cpu_copy(struct ot_dev *dev, enum ot_type type, size_t n, const float *x, float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i];
 }
 
-void ot_cpu_axpby(struct ot_dev *dev, size_t n, float a, const float *x, float b, float *y)
+void ot_cpu_axpby(struct ot_dev *dev, enum ot_type type, size_t n, float a, const float *x, float b,
+                  float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
     if (b == 0.0f) { /* y may be anything, NaN included */
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
         for (size_t i = 0; i < n; i++)
@@ -34,10 +35,10 @@ void ot_cpu_axpby(struct ot_dev *dev, size_t n, float a, const float *x, float b
         y[i] = a * x[i] + b * y[i];
 }
 
-void ot_cpu_copy2d(struct ot_dev *dev, size_t rows, size_t cols, const float *x, size_t xld,
-                   float beta, float *y, size_t yld)
+void ot_cpu_copy2d(struct ot_dev *dev, enum ot_type type, size_t rows, size_t cols, const float *x,
+                   size_t xld, float beta, float *y, size_t yld)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for if (rows * cols > OT_CPU_GRAIN) schedule(static)
     for (size_t r = 0; r < rows; r++) {
         const float *from = x + r * xld;
@@ -80,7 +81,7 @@ void ot_cpu_reorder(struct ot_dev *dev, const struct ot_tensor *x, const struct 
     struct ot_prim *p;
 
     if (x->fmt == y->fmt) {
-        ot_cpu_copy(dev, x->elems, x->data, y->data);
+        ot_cpu_copy(dev, OT_F32, x->elems, x->data, y->data);
         return;
     }
     ot_md_of(&from, x->fmt, ot_format_md(some)->ndims, ot_format_md(some)->dims);
@@ -90,15 +91,14 @@ void ot_cpu_reorder(struct ot_dev *dev, const struct ot_tensor *x, const struct 
         ot_prim_run(dev, p, ptr, NULL);
 }
 
-void ot_cpu_sumsq(struct ot_dev *dev, size_t n, const float *x, double *sum)
+static double sum_of_squares(size_t n, const float *x)
 {
     /* Fixed blocks, added in order: the same sum for any number of threads. */
     enum { BLOCKS = 64 };
 
-    double part[BLOCKS] = { 0 };
+    double part[BLOCKS] = { 0 }, sum = 0;
     size_t step = n / BLOCKS + 1;
 
-    (void)dev;
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t b = 0; b < BLOCKS; b++) {
         size_t end = (b + 1) * step < n ? (b + 1) * step : n;
@@ -110,7 +110,17 @@ void ot_cpu_sumsq(struct ot_dev *dev, size_t n, const float *x, double *sum)
         part[b] = s;
     }
     for (int b = 0; b < BLOCKS; b++)
-        *sum += part[b];
+        sum += part[b];
+    return sum;
+}
+
+void ot_cpu_grad_norm(struct ot_dev *dev, const struct ot_update_seg *host_segs, int nseg,
+                      double *norm)
+{
+    (void)dev;
+    *norm = 0;
+    for (int i = 0; i < nseg; i++)
+        *norm += sum_of_squares(host_segs[i].n, host_segs[i].g);
 }
 
 void ot_cpu_plan_free(struct ot_dev *dev, struct ot_plan *plan)
@@ -127,16 +137,17 @@ void ot_cpu_plan_free(struct ot_dev *dev, struct ot_plan *plan)
         _Pragma("omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)") for (size_t i = 0; \
                                                                                      i < n; i++)   \
         {                                                                                          \
-            g[i] = ot_update_grad(&r, decay, w[i], g[i]);                                          \
-            w[i] -= ot_update_step(&r, lr, g[i], &h[i], &h2[i]);                                   \
+            g[i] = ot_update_grad(&r, scale, decay, w[i], g[i]);                                   \
+            w[i] -= ot_update_step(&r, lr, step->correction, g[i], &h[i], &h2[i]);                 \
         }                                                                                          \
         break
 
-static void update(const struct ot_update_rule *rule, const struct ot_update_seg *s)
+static void update(const struct ot_update_rule *rule, const struct ot_step *step, float scale,
+                   const struct ot_update_seg *s)
 {
     struct ot_update_rule r = *rule;
     float *w = s->w, *g = s->g, *h = s->h, *h2 = s->h2 ? s->h2 : s->h;
-    const float lr = s->lr, decay = s->decay;
+    const float lr = step->lr * s->lr_mult, decay = s->decay;
     const size_t n = s->n;
 
     switch (rule->kind) {
@@ -150,9 +161,10 @@ static void update(const struct ot_update_rule *rule, const struct ot_update_seg
 }
 
 void ot_cpu_solver_update(struct ot_dev *dev, const struct ot_update_rule *rule,
-                          const struct ot_update_seg *host_segs, int nseg)
+                          const struct ot_update_seg *host_segs, int nseg, const double *norm)
 {
-    (void)dev;
+    const float scale = ot_update_scale(rule, norm);
+
     for (int i = 0; i < nseg; i++)
-        update(rule, &host_segs[i]);
+        update(rule, &dev->step, scale, &host_segs[i]);
 }

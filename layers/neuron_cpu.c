@@ -2,35 +2,39 @@
 #include "layers/cpu_i.h"
 #include "layers/neuron_math.h"
 
-void ot_cpu_relu_fwd(struct ot_dev *dev, size_t n, float slope, const float *x, float *y)
+void ot_cpu_relu_fwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *x,
+                     float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++)
         y[i] = ot_relu(x[i], slope);
 }
 
-void ot_cpu_relu_bwd(struct ot_dev *dev, size_t n, float slope, const float *y, const float *dy,
-                     float *dx)
+void ot_cpu_relu_bwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *y,
+                     const float *dy, float *dx)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++)
         dx[i] = ot_relu_grad(y[i], dy[i], slope);
 }
 
-void ot_cpu_dropout(struct ot_dev *dev, size_t n, float ratio, float scale, uint64_t seed,
-                    uint64_t iter, uint64_t stream, const float *x, float *y)
+void ot_cpu_dropout(struct ot_dev *dev, enum ot_type type, size_t n, float ratio, float scale,
+                    uint64_t seed, uint64_t stream, const float *x, float *y)
 {
-    (void)dev;
+    const uint64_t iter = dev->step.iter;
+
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN / 16) schedule(static)
     for (size_t i = 0; i < n; i++)
         y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, i);
 }
 
-void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x, float *y)
+void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                             const float *const *x, float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++) {
         float v = x[0][i];
@@ -41,10 +45,11 @@ void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, size_t n, int k, const float *c
     }
 }
 
-void ot_cpu_eltwise_prod_bwd(struct ot_dev *dev, size_t n, int k, const float *const *x, int i,
-                             bool stable, const float *y, const float *dy, float *dx)
+void ot_cpu_eltwise_prod_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                             const float *const *x, int i, bool stable, const float *y,
+                             const float *dy, float *dx)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t e = 0; e < n; e++) {
         float v = 1.0f;
@@ -59,10 +64,10 @@ void ot_cpu_eltwise_prod_bwd(struct ot_dev *dev, size_t n, int k, const float *c
     }
 }
 
-void ot_cpu_eltwise_max_fwd(struct ot_dev *dev, size_t n, int k, const float *const *x,
-                            int32_t *mask, float *y)
+void ot_cpu_eltwise_max_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                            const float *const *x, int32_t *mask, float *y)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t i = 0; i < n; i++) {
         float best = x[0][i];
@@ -78,10 +83,10 @@ void ot_cpu_eltwise_max_fwd(struct ot_dev *dev, size_t n, int k, const float *co
     }
 }
 
-void ot_cpu_eltwise_max_bwd(struct ot_dev *dev, size_t n, int i, const int32_t *mask,
-                            const float *dy, float *dx)
+void ot_cpu_eltwise_max_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int i,
+                            const int32_t *mask, const float *dy, float *dx)
 {
-    (void)dev;
+    ot_cpu_f32(dev, type);
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN) schedule(static)
     for (size_t e = 0; e < n; e++) {
         float d = dy[e];

@@ -23,13 +23,14 @@ static int parameter_reshape(struct ot_layer *l, struct ot_err *err)
 
 static void parameter_forward(struct ot_layer *l)
 {
-    l->dev->k->copy(l->dev, l->out[0]->data.elems, l->param[0]->data.data, l->out[0]->data.data);
+    l->dev->k->copy(l->dev, OT_F32, l->out[0]->data.elems, l->param[0]->data.data,
+                    l->out[0]->data.data);
 }
 
 static void parameter_backward(struct ot_layer *l)
 {
     if (ot_want_param(l, 0))
-        l->dev->k->axpby(l->dev, l->out[0]->grad.elems, 1.0f, l->out[0]->grad.data,
+        l->dev->k->axpby(l->dev, OT_F32, l->out[0]->grad.elems, 1.0f, l->out[0]->grad.data,
                          ot_param_beta(l->param[0]), l->param[0]->grad.data);
 }
 

@@ -162,8 +162,8 @@ static void pooling_forward(struct ot_layer *l)
     const struct pooling *s = l->state;
 
     if (s->stochastic && l->env->phase == CAFFE__PHASE__TRAIN)
-        l->dev->k->pool_draw(l->dev, &s->g, l->env->seed, l->env->iter, l->stream,
-                             l->in[0]->data.data, l->ws[0], l->out[0]->data.data);
+        l->dev->k->pool_draw(l->dev, &s->g, l->env->seed, l->stream, l->in[0]->data.data, l->ws[0],
+                             l->out[0]->data.data);
     else if (s->stochastic)
         l->dev->k->pool_weighted(l->dev, &s->g, l->in[0]->data.data, l->out[0]->data.data);
     else

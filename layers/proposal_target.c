@@ -121,7 +121,7 @@ static void forward(struct ot_layer *l)
     const struct state *s = l->state;
 
     l->dev->k->proposal_target(
-        l->dev, &s->geom, l->env->iter, l->in[0]->data.data, l->in[1]->data.data,
+        l->dev, &s->geom, l->in[0]->data.data, l->in[1]->data.data,
         s->booked ? l->in[s->booked]->data.data : NULL, l->scratch, l->out[0]->data.data,
         l->out[1]->data.data, l->out[2]->data.data, l->out[3]->data.data, l->out[4]->data.data,
         l->nout > 5 ? l->out[5]->data.data : NULL, l->nout > 6 ? l->out[6]->data.data : NULL);

@@ -211,9 +211,9 @@ static void check_classes(struct ot_dev *dev, const struct ot_proposal_target_ge
 }
 
 void ot_cpu_proposal_target(struct ot_dev *dev, const struct ot_proposal_target_geom *g,
-                            uint64_t iter, const float *rois, const float *gt, const float *booked,
-                            void *scratch, float *out, float *label, float *target, float *inside,
-                            float *outside, float *matched, float *weight)
+                            const float *rois, const float *gt, const float *booked, void *scratch,
+                            float *out, float *label, float *target, float *inside, float *outside,
+                            float *matched, float *weight)
 {
     const struct ot_roi_rows rows = { out, label, target, inside, outside, matched, weight };
 
@@ -223,7 +223,7 @@ void ot_cpu_proposal_target(struct ot_dev *dev, const struct ot_proposal_target_
         struct ot_roi_work w = ot_roi_work_at(g, i, scratch);
 
         ot_roi_assign(g, i, rois, gt, booked, &w);
-        ot_roi_sample(g, i, iter, &w);
+        ot_roi_sample(g, i, dev->step.iter, &w);
         ot_roi_write(g, i, rois, gt, booked, &w, &rows);
     }
 }

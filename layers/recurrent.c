@@ -150,14 +150,14 @@ void ot_recurrent_in(struct ot_layer *l, const struct ot_recurrent *r, float *in
     const struct ot_kernels *k = l->dev->k;
     const size_t rows = r->t * r->n, w = r->width;
 
-    k->copy2d(l->dev, rows, w, l->param[1]->data.data, 0, 0.0f, in, w);
+    k->copy2d(l->dev, OT_F32, rows, w, l->param[1]->data.data, 0, 0.0f, in, w);
     k->gemm(l->dev, false, true, rows, w, r->d, 1.0f, l->in[0]->data.data, r->d,
             l->param[0]->data.data, r->d, 1.0f, in, w);
     if (!r->has_static)
         return;
     k->gemm(l->dev, false, true, r->n, w, r->s, 1.0f, l->in[2]->data.data, r->s,
             l->param[2]->data.data, r->s, 0.0f, scratch, w);
-    k->copy2d(l->dev, r->t, r->n * w, scratch, 0, 1.0f, in, r->n * w);
+    k->copy2d(l->dev, OT_F32, r->t, r->n * w, scratch, 0, 1.0f, in, r->n * w);
 }
 
 void ot_recurrent_past(struct ot_layer *l, const struct ot_recurrent *r, size_t t,
@@ -178,7 +178,8 @@ const float *ot_recurrent_first(const struct ot_layer *l, const struct ot_recurr
 
 void ot_recurrent_last(struct ot_layer *l, const struct ot_recurrent *r, int j, const float *v)
 {
-    l->dev->k->copy(l->dev, r->n * r->h, v, r->exposed ? l->out[1 + j]->data.data : r->kept[j]);
+    l->dev->k->copy(l->dev, OT_F32, r->n * r->h, v,
+                    r->exposed ? l->out[1 + j]->data.data : r->kept[j]);
 }
 
 void ot_recurrent_past_bwd(struct ot_layer *l, const struct ot_recurrent *r, size_t t,
@@ -231,5 +232,5 @@ void ot_recurrent_in_bwd(struct ot_layer *l, const struct ot_recurrent *r, const
     if (r->has_static)
         static_bwd(l, r, din, scratch);
     else if (r->exposed && ot_want_in(l, 2))
-        l->dev->k->fill(l->dev, r->n * r->h, 0.0f, l->in[2]->grad.data);
+        l->dev->k->fill(l->dev, OT_F32, r->n * r->h, 0.0f, l->in[2]->grad.data);
 }

@@ -31,8 +31,8 @@ static void relu_forward(struct ot_layer *l)
 {
     const struct relu *s = l->state;
 
-    l->dev->k->relu_fwd(l->dev, l->in[0]->data.elems, s->slope, l->in[0]->data.data,
-                        l->out[0]->data.data);
+    l->dev->k->relu_fwd(l->dev, ot_type_of(l->in[0]->data.fmt), l->in[0]->data.elems, s->slope,
+                        l->in[0]->data.data, l->out[0]->data.data);
 }
 
 static void relu_backward(struct ot_layer *l)
@@ -40,8 +40,8 @@ static void relu_backward(struct ot_layer *l)
     const struct relu *s = l->state;
 
     if (ot_want_in(l, 0))
-        l->dev->k->relu_bwd(l->dev, l->in[0]->data.elems, s->slope, l->out[0]->data.data,
-                            l->out[0]->grad.data, l->in[0]->grad.data);
+        l->dev->k->relu_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), l->in[0]->data.elems, s->slope,
+                            l->out[0]->data.data, l->out[0]->grad.data, l->in[0]->grad.data);
 }
 
 const struct ot_layer_ops ot_layer_relu = {
@@ -52,7 +52,7 @@ const struct ot_layer_ops ot_layer_relu = {
     .max_in = 1,
     .min_out = 1,
     .max_out = 1,
-    .flags = OT_LAYER_INPLACE | OT_LAYER_ANY_FORMAT | OT_LAYER_BWD_NEEDS_OUT,
+    .flags = OT_LAYER_INPLACE | OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE | OT_LAYER_BWD_NEEDS_OUT,
     .setup = relu_setup,
     .reshape = relu_reshape,
     .forward = relu_forward,

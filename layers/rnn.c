@@ -58,7 +58,7 @@ static void forward(struct ot_layer *l)
         k->rnn_step_fwd(l->dev, step, at, at);
     }
     ot_recurrent_last(l, r, 0, hidden + (r->t - 1) * step);
-    k->copy2d(l->dev, rows, h, l->param[r->w_h + 2]->data.data, 0, 0.0f, y, h);
+    k->copy2d(l->dev, OT_F32, rows, h, l->param[r->w_h + 2]->data.data, 0, 0.0f, y, h);
     k->gemm(l->dev, false, true, rows, h, h, 1.0f, hidden, h, l->param[r->w_h + 1]->data.data, h,
             1.0f, y, h);
     k->rnn_step_fwd(l->dev, rows * h, y, y);

@@ -17,7 +17,7 @@ static void silence_backward(struct ot_layer *l)
 {
     for (int i = 0; i < l->nin; i++)
         if (ot_want_in(l, i))
-            l->dev->k->fill(l->dev, l->in[i]->grad.elems, 0.0f, l->in[i]->grad.data);
+            l->dev->k->fill(l->dev, OT_F32, l->in[i]->grad.elems, 0.0f, l->in[i]->grad.data);
 }
 
 const struct ot_layer_ops ot_layer_silence = {

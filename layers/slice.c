@@ -90,11 +90,11 @@ static void each_output(struct ot_layer *l, bool forward)
         size_t cols = ot_count_range(y, s->axis, y->nd);
 
         if (forward)
-            l->dev->k->copy2d(l->dev, rows, cols, l->in[0]->data.data + at, xld, 0.0f,
-                              l->out[i]->data.data, cols);
+            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
+                              l->in[0]->data.data + at, xld, 0.0f, l->out[i]->data.data, cols);
         else
-            l->dev->k->copy2d(l->dev, rows, cols, l->out[i]->grad.data, cols, 0.0f,
-                              l->in[0]->grad.data + at, xld);
+            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
+                              l->out[i]->grad.data, cols, 0.0f, l->in[0]->grad.data + at, xld);
         at += cols;
     }
 }

@@ -13,8 +13,8 @@ static void split_forward(struct ot_layer *l)
 {
     for (int i = 0; i < l->nout; i++)
         if (l->out[i]->data.data != l->in[0]->data.data)
-            l->dev->k->copy(l->dev, l->in[0]->data.elems, l->in[0]->data.data,
-                            l->out[i]->data.data);
+            l->dev->k->copy(l->dev, ot_type_of(l->in[0]->data.fmt), l->in[0]->data.elems,
+                            l->in[0]->data.data, l->out[i]->data.data);
 }
 
 static void split_backward(struct ot_layer *l)
@@ -25,9 +25,10 @@ static void split_backward(struct ot_layer *l)
     if (!ot_want_in(l, 0))
         return;
     if (l->out[0]->grad.data != dx)
-        l->dev->k->copy(l->dev, n, l->out[0]->grad.data, dx);
+        l->dev->k->copy(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->out[0]->grad.data, dx);
     for (int i = 1; i < l->nout; i++)
-        l->dev->k->axpby(l->dev, n, 1.0f, l->out[i]->grad.data, 1.0f, dx);
+        l->dev->k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, 1.0f, l->out[i]->grad.data,
+                         1.0f, dx);
 }
 
 const struct ot_layer_ops ot_layer_split = {
@@ -37,7 +38,7 @@ const struct ot_layer_ops ot_layer_split = {
     .max_in = 1,
     .min_out = 1,
     .max_out = OT_MAX_IO,
-    .flags = OT_LAYER_ALIAS | OT_LAYER_ANY_FORMAT,
+    .flags = OT_LAYER_ALIAS | OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE,
     .reshape = split_reshape,
     .forward = split_forward,
     .backward = split_backward,

@@ -149,7 +149,7 @@ static void spp_forward(struct ot_layer *l)
 
         l->dev->k->pool_fwd(l->dev, v->plan, l->in[0]->data.data, pooling_part(l), places(l, v),
                             part);
-        l->dev->k->copy2d(l->dev, (size_t)v->g.n, v->cols, part, v->cols, 0.0f,
+        l->dev->k->copy2d(l->dev, OT_F32, (size_t)v->g.n, v->cols, part, v->cols, 0.0f,
                           l->out[0]->data.data + v->at, s->cols);
     }
 }
@@ -164,11 +164,11 @@ static void spp_backward(struct ot_layer *l)
         const struct level *v = &s->level[i];
         float *to = i == 0 ? dx : gradient_part(l);
 
-        l->dev->k->copy2d(l->dev, (size_t)v->g.n, v->cols, l->out[0]->grad.data + v->at, s->cols,
-                          0.0f, part, v->cols);
+        l->dev->k->copy2d(l->dev, OT_F32, (size_t)v->g.n, v->cols, l->out[0]->grad.data + v->at,
+                          s->cols, 0.0f, part, v->cols);
         l->dev->k->pool_bwd(l->dev, v->plan, NULL, NULL, part, places(l, v), pooling_part(l), to);
         if (i > 0)
-            l->dev->k->axpby(l->dev, n, 1.0f, to, 1.0f, dx);
+            l->dev->k->axpby(l->dev, OT_F32, n, 1.0f, to, 1.0f, dx);
     }
 }
 

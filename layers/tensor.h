@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "layers/geom.h"
+
 enum { OT_MAX_DIMS = 8 };
 
 struct ot_shape {
@@ -25,8 +27,9 @@ struct ot_shape {
 
 /* A device's physical order of one shape; the device's own fields follow these in memory. */
 struct ot_format {
-    size_t elems;     /* physical elements, padding included */
-    const char *name; /* for people: "nChw16c", "nhwc" */
+    size_t elems;      /* physical elements, padding included */
+    const char *name;  /* for people: "nChw16c", "nhwc bf16" */
+    enum ot_type type; /* of the elements; plain order is F32 unless a format says otherwise */
     /* Channels that lie side by side: 16 of nChw16c, C of nhwc; 0: another order.  Then element
      * (n, c, i) of a shape (N, C, inner..) is at ((n * ceil(C / block) + c / block) * inner + i) *
      * block + c % block; plain order is block 1. */
@@ -37,8 +40,23 @@ struct ot_tensor {
     struct ot_shape shape;
     const struct ot_format *fmt; /* NULL: plain C order */
     size_t elems;                /* physical elements; == ot_count(&shape) when plain */
-    float *data;                 /* borrowed; NULL until the net is planned */
+    float *data;                 /* borrowed; NULL until the net is planned; of the format's type */
 };
+
+static inline enum ot_type ot_type_of(const struct ot_format *fmt)
+{
+    return fmt ? fmt->type : OT_F32;
+}
+
+static inline size_t ot_type_bytes(enum ot_type type)
+{
+    return type == OT_BF16 ? 2 : 4;
+}
+
+static inline size_t ot_bytes(const struct ot_tensor *t)
+{
+    return t->elems * ot_type_bytes(ot_type_of(t->fmt));
+}
 
 static inline size_t ot_count_range(const struct ot_shape *s, int from, int to)
 {

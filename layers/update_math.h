@@ -21,16 +21,31 @@
 #include "base/hd.h"
 #include "layers/geom.h"
 
+/* What gradients are multiplied by; norm: sum of squares of all of them, read when clipping. */
+OT_HD float ot_update_scale(const struct ot_update_rule *r, const double *norm)
+{
+    double scale = 1.0;
+
+    if (r->clip >= 0.0) {
+        const double length = sqrt(*norm);
+
+        scale = length > r->clip ? r->clip / length : 1.0;
+    }
+    return (float)(scale / r->iter_size);
+}
+
 /* The gradient that counts: decay pulls towards 0, by the value (L2) or by its sign (L1). */
-OT_HD float ot_update_grad(const struct ot_update_rule *r, float decay, float w, float g)
+OT_HD float ot_update_grad(const struct ot_update_rule *r, float scale, float decay, float w,
+                           float g)
 {
     float toward = r->l1 ? (float)((w > 0.0f) - (w < 0.0f)) : w;
 
-    return g * r->scale + decay * toward;
+    return g * scale + decay * toward;
 }
 
 /* What is taken off the value; h2 may be NULL where the kind has one history. */
-OT_HD float ot_update_step(const struct ot_update_rule *r, float lr, float g, float *h, float *h2)
+OT_HD float ot_update_step(const struct ot_update_rule *r, float lr, float correction, float g,
+                           float *h, float *h2)
 {
     const float m = r->momentum, old = *h;
 
@@ -57,7 +72,7 @@ OT_HD float ot_update_step(const struct ot_update_rule *r, float lr, float g, fl
     default: /* OT_UPDATE_ADAM */
         *h = m * old + (1.0f - m) * g;
         *h2 = r->momentum2 * *h2 + (1.0f - r->momentum2) * (g * g);
-        return lr * r->correction * (*h / (sqrtf(*h2) + r->delta));
+        return lr * correction * (*h / (sqrtf(*h2) + r->delta));
     }
 }
 

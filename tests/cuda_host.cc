@@ -173,6 +173,8 @@ struct host_cuda {
     bool backwards;
     unsigned long long fault[OT_FAULTS];
     double limit[OT_FAULTS];
+    struct ot_step step;
+    struct ot_cuda_format *formats;
 };
 
 host_cuda *of(struct ot_dev *dev)
@@ -243,12 +245,40 @@ void host_close(struct ot_dev *dev)
     host_sync(dev);
     for (const block_of_memory &b : of(dev)->blocks) // of a test that failed
         free(b.mem);
+    ot_cuda_formats_free(dev);
     delete of(dev);
     delete dev;
 }
 
-const struct ot_dev_ops host_ops = { host_alloc,    host_free, host_upload,
-                                     host_download, host_sync, host_close };
+void host_step(struct ot_dev *dev, const struct ot_step *step)
+{
+    of(dev)->step = *step;
+}
+
+uint64_t host_mark(struct ot_dev *)
+{
+    return 1;
+}
+
+void host_wait(struct ot_dev *dev, uint64_t)
+{
+    host_sync(dev);
+}
+
+bool host_replay(struct ot_dev *, uint64_t)
+{
+    return false;
+}
+
+bool host_launch(struct ot_dev *)
+{
+    return false;
+}
+
+const struct ot_dev_ops host_ops = { host_alloc,  host_free,   host_upload, host_download,
+                                     host_sync,   host_close,  host_step,   host_alloc,
+                                     host_free,   host_download, host_mark, host_wait,
+                                     host_replay, host_replay, host_launch, host_sync };
 
 } // namespace
 
@@ -286,6 +316,16 @@ void ot_cuda_move(struct ot_dev *, void *dst, const void *src, size_t bytes)
 {
     if (bytes)
         memcpy(dst, src, bytes);
+}
+
+struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev)
+{
+    return &of(dev)->formats;
+}
+
+const struct ot_step *ot_cuda_step(struct ot_dev *dev)
+{
+    return &of(dev)->step;
 }
 
 unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit)

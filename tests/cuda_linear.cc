@@ -105,7 +105,7 @@ void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, 
     else
         each_product(g, [&](size_t xi, size_t wi, size_t yi) { y[yi] += x[xi] * w[wi]; });
     if (g.relu)
-        ot_cuda_relu_fwd(dev, n, 0.0f, y, y);
+        ot_cuda_relu_fwd(dev, OT_F32, n, 0.0f, y, y);
 }
 
 void ot_cuda_conv_bwd_data(struct ot_dev *, struct ot_plan *plan, const float *w, const float *dy,
@@ -177,7 +177,7 @@ void ot_cuda_ip_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, co
     if (p->g.bias)
         ot_cuda_bias_rows(dev, rows, cols, b, y);
     if (p->g.relu)
-        ot_cuda_relu_fwd(dev, rows * cols, 0.0f, y, y);
+        ot_cuda_relu_fwd(dev, OT_F32, rows * cols, 0.0f, y, y);
 }
 
 void ot_cuda_ip_bwd_data(struct ot_dev *, struct ot_plan *plan, const float *w, const float *dy,

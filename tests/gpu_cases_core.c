@@ -139,8 +139,8 @@ static void take(struct ot_dev *dev, struct ot_cuda_raw *r, const float *from, s
 
 static void raw_fill(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    dev->k->fill(dev, OT_RAW - 5, 0.75f, r->y);
-    dev->k->fill(dev, 0, 9.0f, r->x);
+    dev->k->fill(dev, OT_F32, OT_RAW - 5, 0.75f, r->y);
+    dev->k->fill(dev, OT_F32, 0, 9.0f, r->x);
     take(dev, r, r->y, OT_RAW);
     take(dev, r, r->x, 5);
 }
@@ -149,8 +149,8 @@ static void raw_copy(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
     const struct ot_tensor from = { .elems = 77, .data = r->x }, to = { .elems = 77, .data = r->z };
 
-    dev->k->copy(dev, 1001, r->x + 3, r->y);
-    dev->k->copy(dev, 10, r->y, r->y);
+    dev->k->copy(dev, OT_F32, 1001, r->x + 3, r->y);
+    dev->k->copy(dev, OT_F32, 10, r->y, r->y);
     dev->k->reorder(dev, &from, &to);
     take(dev, r, r->y, 2000);
     take(dev, r, r->z, 200);
@@ -158,28 +158,31 @@ static void raw_copy(struct ot_dev *dev, struct ot_cuda_raw *r)
 
 static void raw_axpby(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    dev->k->fill(dev, 100, NAN, r->z);
-    dev->k->axpby(dev, 100, 0.3f, r->x, 0.0f, r->z); /* whatever was there */
-    dev->k->axpby(dev, OT_RAW, 0.7f, r->x, -1.3f, r->y);
+    dev->k->fill(dev, OT_F32, 100, NAN, r->z);
+    dev->k->axpby(dev, OT_F32, 100, 0.3f, r->x, 0.0f, r->z); /* whatever was there */
+    dev->k->axpby(dev, OT_F32, OT_RAW, 0.7f, r->x, -1.3f, r->y);
     take(dev, r, r->y, OT_RAW);
     take(dev, r, r->z, 101);
 }
 
 static void raw_copy2d(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    dev->k->copy2d(dev, 37, 11, r->x, 13, 0.0f, r->y + 1, 17);
-    dev->k->copy2d(dev, 37, 11, r->x, 11, 0.5f, r->z, 29);
+    dev->k->copy2d(dev, OT_F32, 37, 11, r->x, 13, 0.0f, r->y + 1, 17);
+    dev->k->copy2d(dev, OT_F32, 37, 11, r->x, 11, 0.5f, r->z, 29);
     take(dev, r, r->y, 700);
     take(dev, r, r->z, 1200);
 }
 
-static void raw_sumsq(struct ot_dev *dev, struct ot_cuda_raw *r)
+static void raw_grad_norm(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
     static const size_t counts[] = { 0, 1, 31, 1000, OT_RAW };
     double sum;
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        dev->k->sumsq(dev, counts[i], r->x, r->sum);
+        const struct ot_update_seg seg[2] = { { .g = r->x, .n = counts[i] },
+                                              { .g = r->y, .n = counts[i] / 3 } };
+
+        dev->k->grad_norm(dev, seg, 2, r->sum);
         dev->ops->download(dev, &sum, r->sum, sizeof sum);
         r->out[r->n_out++] = (float)sum;
     }
@@ -191,19 +194,20 @@ static void update(struct ot_dev *dev, struct ot_cuda_raw *r, enum ot_update_kin
 {
     const struct ot_update_rule rule = { .kind = kind,
                                          .l1 = l1,
-                                         .scale = 0.5f,
+                                         .iter_size = 2,
+                                         .clip = 50.0,
                                          .momentum = 0.9f,
                                          .momentum2 = 0.99f,
                                          .delta = 1e-3f,
-                                         .rms_decay = 0.95f,
-                                         .correction = 0.7f };
+                                         .rms_decay = 0.95f };
+    const struct ot_step step = { .lr = 0.01f, .correction = 0.7f };
     struct ot_update_seg seg[150];
     size_t at = 0;
 
     if (kind >= OT_UPDATE_ADAGRAD) {
         const float *twice[] = { r->z, r->z };
 
-        dev->k->eltwise_prod_fwd(dev, OT_RAW, 2, twice, r->z);
+        dev->k->eltwise_prod_fwd(dev, OT_F32, OT_RAW, 2, twice, r->z);
     }
     for (size_t i = 0; i < 150; i++) {
         size_t n = i % 5 == 4 ? 0 : i * 37 % 200;
@@ -213,13 +217,15 @@ static void update(struct ot_dev *dev, struct ot_cuda_raw *r, enum ot_update_kin
                                          .h = r->z + at,
                                          .h2 = r->z + OT_RAW / 2 + at,
                                          .n = n,
-                                         .lr = 0.01f * (float)i,
+                                         .lr_mult = (float)i,
                                          .decay = 0.001f * (float)(i % 3) };
         at += n;
     }
     seg[7].n = 0;
     assert_true(at < OT_RAW / 2);
-    dev->k->solver_update(dev, &rule, seg, 150);
+    ot_dev_step(dev, &step);
+    dev->k->grad_norm(dev, seg, 150, r->sum);
+    dev->k->solver_update(dev, &rule, seg, 150, r->sum);
     take(dev, r, r->x, OT_RAW);
     take(dev, r, r->y, OT_RAW);
     take(dev, r, r->z, OT_RAW);
@@ -271,7 +277,7 @@ const struct ot_cuda_case ot_cuda_cases_core[] = {
     { .name = "copy, reorder", .raw = raw_copy },
     { .name = "axpby", .raw = raw_axpby },
     { .name = "copy2d", .raw = raw_copy2d },
-    { .name = "sumsq", .raw = raw_sumsq },
+    { .name = "sumsq", .raw = raw_grad_norm },
     { .name = "solver_update, SGD, L2", .raw = raw_update_l2 },
     { .name = "solver_update, SGD, L1", .raw = raw_update_l1 },
     { .name = "solver_update, Nesterov", .raw = raw_update_nesterov },

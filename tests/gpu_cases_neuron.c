@@ -11,7 +11,8 @@ static void take(struct ot_dev *dev, struct ot_cuda_raw *r, size_t n)
 /* 20 channels in blocks of 16, and 70 of them side by side. */
 static void raw_blocks(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    static const struct ot_channels shapes[] = { { 3, 20, 11, 16 }, { 3, 70, 5, 70 } };
+    static const struct ot_channels shapes[] = { { 3, 20, 11, 16, OT_F32 },
+                                                 { 3, 70, 5, 70, OT_F32 } };
     const struct ot_kernels *k = dev->k;
 
     for (size_t i = 0; i < 2; i++) {

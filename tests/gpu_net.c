@@ -76,9 +76,12 @@ static void give_scene(struct ot_dev *dev, struct ot_net *net)
     give(dev, net, "info", info, 6);
 }
 
-static void step(struct ot_dev *dev, struct ot_net *net)
+static void learn(struct ot_dev *dev, struct ot_net *net)
 {
-    const struct ot_update_rule rule = { .kind = OT_UPDATE_SGD, .scale = 1.0f, .momentum = 0.9f };
+    const struct ot_update_rule rule = {
+        .kind = OT_UPDATE_SGD, .iter_size = 1, .clip = -1.0, .momentum = 0.9f
+    };
+    struct ot_step step = dev->step;
     struct ot_update_seg seg[32];
 
     assert_true(net->nlearn <= 32);
@@ -89,10 +92,12 @@ static void step(struct ot_dev *dev, struct ot_net *net)
                                          .g = p->grad.data,
                                          .h = p->hist[0],
                                          .n = p->data.elems,
-                                         .lr = 0.02f * p->lr_mult,
+                                         .lr_mult = p->lr_mult,
                                          .decay = 1e-3f * p->decay_mult };
     }
-    dev->k->solver_update(dev, &rule, seg, (int)net->nlearn);
+    step.lr = 0.02f;
+    ot_dev_step(dev, &step);
+    dev->k->solver_update(dev, &rule, seg, (int)net->nlearn, NULL);
     ot_net_params_changed(net);
 }
 
@@ -120,7 +125,7 @@ void ot_gpu_train(struct ot_dev *dev, struct ot_gpu_run *run)
         assert_ok(ot_net_read(net, ot_net_blob(net, "label"), run->label[i], &err), &err);
         assert_ok(ot_net_read(net, ot_net_blob(net, "inst"), run->inst[i], &err), &err);
         assert_ok(ot_net_backward(net, &err), &err);
-        step(dev, net);
+        learn(dev, net);
     }
     dev->ops->sync(dev);
     assert_ok(ot_dev_ok(dev, &err), &err);

@@ -99,13 +99,13 @@ static int alloc_kept(struct ot_mini *m, size_t most, struct ot_err *err)
         m->layer.scratch = dev->ops->alloc(dev, n * sizeof(float), err);
         if (!m->layer.scratch)
             return err->code;
-        dev->k->fill(dev, n, NAN, m->layer.scratch);
+        dev->k->fill(dev, OT_F32, n, NAN, m->layer.scratch);
     }
     m->stage = dev->ops->alloc(dev, most * sizeof(float), err);
     m->nan = m->stage ? dev->ops->alloc(dev, most * sizeof(float), err) : NULL;
     if (!m->nan)
         return err->code;
-    dev->k->fill(dev, most, NAN, m->nan);
+    dev->k->fill(dev, OT_F32, most, NAN, m->nan);
     return 0;
 }
 
@@ -406,6 +406,7 @@ int ot_mini_forward(struct ot_mini *m, struct ot_err *err)
             poison(m, &l->out[i]->data);
     for (int i = 0; i < m->nin; i++)
         put(m, &m->in[i], &l->in[i]->data);
+    ot_dev_step(l->dev, &(struct ot_step){ .iter = m->env.iter });
     l->ops->forward(l);
     if (ot_dev_ok(l->dev, err) || (l->ops->check && l->ops->check(l, err))) {
         (void)ot_err_at(err, l->loc);
@@ -441,6 +442,7 @@ int ot_mini_backward(struct ot_mini *m, struct ot_err *err)
         else
             poison(m, &l->param[i]->grad);
     }
+    ot_dev_step(l->dev, &(struct ot_step){ .iter = m->env.iter });
     l->ops->backward(l);
     if (ot_dev_ok(l->dev, err))
         return ot_err_wrap(err, "layer '%s'", l->name);

@@ -20,9 +20,9 @@ static void axpby_with_b_zero_does_not_read_y(void **state)
     float x[3] = { 1, 2, 3 }, y[3] = { NAN, NAN, NAN };
 
     (void)state;
-    ot_cpu->k->axpby(ot_cpu, 3, 2.0f, x, 0.0f, y);
+    ot_cpu->k->axpby(ot_cpu, OT_F32, 3, 2.0f, x, 0.0f, y);
     assert_near(y[2], 6, 0);
-    ot_cpu->k->axpby(ot_cpu, 3, 1.0f, x, 0.5f, y);
+    ot_cpu->k->axpby(ot_cpu, OT_F32, 3, 1.0f, x, 0.5f, y);
     assert_near(y[2], 6, 0);
 }
 
@@ -31,20 +31,22 @@ static void sum_of_squares_is_added_for_any_length(void **state)
     enum { N = 40001 };
 
     static float x[N];
-    double want = 1, got;
+    const struct ot_update_seg two[] = { { .g = x, .n = N - 1000 },
+                                         { .g = x + N - 1000, .n = 1000 } };
+    double want = 0, got = 5;
 
     (void)state;
     for (size_t i = 0; i < N; i++) {
         x[i] = ot_rng_unit(1, OT_RNG_TEST, 0, i) - 0.5f;
         want += (double)x[i] * (double)x[i];
     }
-    got = 1;
-    ot_cpu->k->sumsq(ot_cpu, N, x, &got);
+    ot_cpu->k->grad_norm(ot_cpu, two, 2, &got);
     assert_near(got, want, 1e-9 * want);
-    got = 5;
-    ot_cpu->k->sumsq(ot_cpu, 0, x, &got);
-    assert_near(got, 5, 0);
+    ot_cpu->k->grad_norm(ot_cpu, two, 0, &got);
+    assert_near(got, 0, 0);
 }
+
+static const struct ot_step at_half = { .lr = 0.5f, .correction = 0.5f };
 
 /* Two values, from histories 0.25 and 0.04, against the formulas of update_math.h in double. */
 static void solver_update_follows_the_formula_of_each_solver(void **state)
@@ -65,17 +67,18 @@ static void solver_update_follows_the_formula_of_each_solver(void **state)
     for (int kind = 0; kind < 6; kind++) {
         float w[2] = { 4, 4 }, gg[2] = { 8, 8 }, a[2] = { 0.25f, 0.25f }, b[2] = { 0.04f, 0.04f };
         struct ot_update_seg seg = {
-            .w = w, .g = gg, .h = a, .h2 = b, .n = 2, .lr = 0.25f, .decay = 0.5f
+            .w = w, .g = gg, .h = a, .h2 = b, .n = 2, .lr_mult = 0.5f, .decay = 0.5f
         };
         struct ot_update_rule rule = { .kind = (enum ot_update_kind)kind,
-                                       .scale = 0.5f,
+                                       .iter_size = 2,
+                                       .clip = -1.0,
                                        .momentum = 0.5f,
                                        .momentum2 = 0.75f,
                                        .delta = 0.125f,
-                                       .rms_decay = 0.875f,
-                                       .correction = 0.5f };
+                                       .rms_decay = 0.875f };
 
-        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1);
+        ot_dev_step(ot_cpu, &at_half);
+        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1, NULL);
         for (int i = 0; i < 2; i++) {
             assert_near(gg[i], 0.5 * 8 + 0.5 * 4, 1e-6);
             assert_near(w[i], 4 - want[kind][0], 2e-6);
@@ -90,15 +93,37 @@ static void decay_is_by_value_or_by_sign(void **state)
     (void)state;
     for (int l1 = 0; l1 < 2; l1++) {
         float w[2] = { 2, -1 }, g[2] = { 8, 4 }, h[2] = { 0.5f, 0 };
-        struct ot_update_seg seg = { .w = w, .g = g, .h = h, .n = 2, .lr = 0.25f, .decay = 0.5f };
-        struct ot_update_rule rule = { .l1 = l1 != 0, .scale = 0.5f, .momentum = 0.5f };
+        struct ot_update_seg seg = {
+            .w = w, .g = g, .h = h, .n = 2, .lr_mult = 0.5f, .decay = 0.5f
+        };
+        struct ot_update_rule rule = {
+            .l1 = l1 != 0, .iter_size = 2, .clip = -1.0, .momentum = 0.5f
+        };
         double d0 = 4 + 0.5 * (l1 ? 1 : 2), d1 = 2 + 0.5 * -1;
         double v0 = 0.5 * 0.5 + 0.25 * d0, v1 = 0.25 * d1;
 
-        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1);
+        ot_dev_step(ot_cpu, &at_half);
+        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1, NULL);
         assert_near(w[0], 2 - v0, 1e-6);
         assert_near(w[1], -1 - v1, 1e-6);
         assert_near(h[0], v0, 1e-6);
+    }
+}
+
+/* The norm of all gradients counts, before they are divided by iter_size. */
+static void clipping_scales_the_gradient_down_to_its_norm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        float w = 0, g = 8, h = 0;
+        const double norm = 16 * 16, clip = i ? 4 : 16;
+        struct ot_update_seg seg = { .w = &w, .g = &g, .h = &h, .n = 1, .lr_mult = 1 };
+        struct ot_update_rule rule = { .iter_size = 2, .clip = clip };
+
+        ot_dev_step(ot_cpu, &at_half);
+        ot_cpu->k->solver_update(ot_cpu, &rule, &seg, 1, &norm);
+        assert_near(g, i ? 1 : 4, 1e-6);
+        assert_near(w, i ? -0.5 : -2, 1e-6);
     }
 }
 
@@ -140,8 +165,9 @@ static void a_format_comes_back_as_it_went_and_pads_with_zeros(void **state)
     for (size_t i = 0; i < N; i++)
         x[i] = (float)i + 1;
     ot_cpu->k->reorder(ot_cpu, &plain, &fmt);
-    ot_cpu->k->sumsq(ot_cpu, N, x, &sum);
-    ot_cpu->k->sumsq(ot_cpu, fmt.elems, fmt.data, &physical);
+    ot_cpu->k->grad_norm(ot_cpu, &(struct ot_update_seg){ .g = x, .n = N }, 1, &sum);
+    ot_cpu->k->grad_norm(ot_cpu, &(struct ot_update_seg){ .g = fmt.data, .n = fmt.elems }, 1,
+                         &physical);
     plain.data = back;
     ot_cpu->k->reorder(ot_cpu, &fmt, &plain);
     assert_ok(ot_dev_ok(ot_cpu, &err), &err);
@@ -200,6 +226,7 @@ int main(void)
         cmocka_unit_test(sum_of_squares_is_added_for_any_length),
         cmocka_unit_test(solver_update_follows_the_formula_of_each_solver),
         cmocka_unit_test(decay_is_by_value_or_by_sign),
+        cmocka_unit_test(clipping_scales_the_gradient_down_to_its_norm),
         cmocka_unit_test(a_format_comes_back_as_it_went_and_pads_with_zeros),
         cmocka_unit_test(softmax_is_exact_at_the_ends_of_its_range),
         cmocka_unit_test(fillers_have_the_range_and_variance_they_promise),

@@ -352,7 +352,8 @@ static void run_channels(const struct ot_channels *g, float *x, float *dy, float
 static void channels_give_the_same_in_any_order(void **state)
 {
     static const struct ot_channels shapes[] = {
-        { 3, 20, 7, 1 }, { 3, 16, 7, 1 }, { 2, 150, 300, 1 }, { 1, 1, 5000, 1 }, { 3, 150, 1, 1 },
+        { 3, 20, 7, 1, OT_F32 },   { 3, 16, 7, 1, OT_F32 },  { 2, 150, 300, 1, OT_F32 },
+        { 1, 1, 5000, 1, OT_F32 }, { 3, 150, 1, 1, OT_F32 },
     };
     static const size_t blocks[] = { 4, 8, 16, 0 /* c */ };
     static float x[MOST], dy[MOST], s[200], t[200];

@@ -249,6 +249,8 @@ static int check_numbers(const struct ot_config *c, struct ot_err *err)
         { "max_time_s", !(s->max_time_s >= 0), (double)s->max_time_s, ">= 0" },
         { "snapshot_keep", s->snapshot_keep < 0, s->snapshot_keep, ">= 0" },
         { "momentum", !(s->momentum >= 0 && s->momentum < 1), (double)s->momentum, "in [0, 1)" },
+        { "workspace_mb", s->workspace_mb < 1 || s->workspace_mb > 1 << 20, s->workspace_mb,
+          "in [1, 1048576]" },
         { "threads", s->threads < 0 || s->threads > 1024, s->threads, "in [0, 1024]" },
         { "data_threads", s->data_threads < 1 || s->data_threads > 256, s->data_threads,
           "in [1, 256]" },

@@ -68,7 +68,14 @@ int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_trai
 
     *j = (struct ot_job){ .config = config, .param = config->solver, .lock = -1 };
     j->last_loss = j->fresh_loss = j->mined_loss = j->last_map = j->final_map = (double)NAN;
-    j->dev = ot_dev_open(device_of(config, opts, name), config->solver->threads, err);
+    j->dev = ot_dev_open_conf(
+        device_of(config, opts, name),
+        &(struct ot_dev_conf){ .threads = j->param->threads,
+                               .compute = (enum ot_compute)j->param->compute,
+                               .deterministic = j->param->deterministic,
+                               .no_record = !j->param->cuda_graphs,
+                               .workspace_bytes = (size_t)j->param->workspace_mb << 20 },
+        err);
     if (!j->dev)
         return ot_err_wrap(err, "device '%s'", device_of(config, opts, name));
     if (build_train_net(j, err) < 0)

@@ -89,7 +89,8 @@ int ot_net_resettle(struct ot_net *net, size_t need, struct ot_err *err)
         size_t bytes = old && old->bytes < now->bytes ? old->bytes : now->bytes;
 
         if (old) /* places are multiples of 64 bytes */
-            dev->k->copy(dev, bytes / sizeof(float), (const float *)(void *)(from + old->offset),
+            dev->k->copy(dev, OT_F32, bytes / sizeof(float),
+                         (const float *)(void *)(from + old->offset),
                          (float *)(void *)(to + now->offset));
     }
     dev->ops->sync(dev);

@@ -50,6 +50,8 @@ static void default_formats(struct ot_layer *l)
     const struct ot_format *f = (l->ops->flags & OT_LAYER_ANY_FORMAT) && l->nin ? l->in[0]->data.fmt
                                                                                 : NULL;
 
+    if (ot_type_of(f) != OT_F32 && !(l->ops->flags & OT_LAYER_ANY_TYPE))
+        f = NULL;
     for (int b = 0; b < l->nin; b++)
         l->in_fmt[b] = f;
     for (int t = 0; t < l->nout; t++)
@@ -121,7 +123,7 @@ static void fuse_relu(struct ot_net *net)
 static int move_tensor(struct ot_dev *dev, const struct ot_tensor *old, struct ot_tensor *t,
                        struct ot_err *err)
 {
-    t->data = dev->ops->alloc(dev, t->elems * sizeof(float), err);
+    t->data = dev->ops->alloc(dev, ot_bytes(t), err);
     if (!t->data)
         return err->code;
     if (old->data) {
@@ -156,7 +158,7 @@ static int settle_own(struct ot_dev *dev, struct ot_param *p, const struct ot_te
     p->grad.data = NULL;
     p->grad_zero = true;
     if (p->need_grad) {
-        p->grad.data = dev->ops->alloc(dev, p->grad.elems * sizeof(float), err);
+        p->grad.data = dev->ops->alloc(dev, ot_bytes(&p->grad), err);
         if (!p->grad.data)
             return err->code;
     }
@@ -276,7 +278,7 @@ static int touch_data(struct ot_net *net, struct ot_blob *blob, int step, struct
     struct ot_net_blob *b = root(net_blob(blob));
 
     if (b->data_item < 0)
-        b->data_item = new_item(net, room(net, b->b.data.elems * sizeof(float), &b->data_peak),
+        b->data_item = new_item(net, room(net, ot_bytes(&b->b.data), &b->data_peak),
                                 &b->b.data.data, NULL, err);
     if (b->data_item < 0)
         return err->code;
@@ -294,7 +296,7 @@ static int touch_grad(struct ot_net *net, struct ot_blob *blob, int step, struct
     struct ot_net_blob *b = net_blob(blob);
 
     if (b->grad_item < 0)
-        b->grad_item = new_item(net, room(net, b->b.data.elems * sizeof(float), &b->grad_peak),
+        b->grad_item = new_item(net, room(net, ot_bytes(&b->b.data), &b->grad_peak),
                                 &b->b.grad.data, NULL, err);
     if (b->grad_item < 0)
         return err->code;
@@ -325,7 +327,7 @@ static void find_aliases(struct ot_net *net)
         if (!(n->l.ops->flags & OT_LAYER_ALIAS))
             continue;
         for (int t = 0; t < n->l.nout; t++) {
-            bool same = n->l.out[t]->data.elems == n->l.in[0]->data.elems;
+            bool same = ot_bytes(&n->l.out[t]->data) == ot_bytes(&n->l.in[0]->data);
 
             n->out[t]->alias = NULL;
             if (same && !net->conf.keep_all && n->l.out[t] != n->l.in[0] &&
@@ -597,7 +599,7 @@ int ot_net_history(struct ot_net *net, int count, struct ot_err *err)
             struct ot_param *p = net->learn[k];
 
             if (!p->hist[h] && p->need_grad)
-                p->hist[h] = dev->ops->alloc(dev, p->data.elems * sizeof(float), err);
+                p->hist[h] = dev->ops->alloc(dev, ot_bytes(&p->data), err);
             if (!p->hist[h] && p->need_grad)
                 return err->code;
         }

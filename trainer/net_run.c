@@ -84,7 +84,7 @@ static int fold_sharers(struct ot_net *net, struct ot_err *err)
         tmp.data = net->fold;
         carry(dev, &p->grad, &tmp, net->fold + tmp.elems);
         beta = ot_param_beta(o);
-        dev->k->axpby(dev, tmp.elems, 1.0f, tmp.data, beta, o->grad.data);
+        dev->k->axpby(dev, OT_F32, tmp.elems, 1.0f, tmp.data, beta, o->grad.data);
         p->grad_zero = true;
     }
     return 0;
@@ -148,8 +148,8 @@ static void forward_node(struct ot_net *net, struct ot_node *n)
     if (n->l.ops->flags & OT_LAYER_ALIAS) /* outputs that could not share memory get a copy */
         for (int t = 0; t < n->l.nout; t++)
             if (n->l.out[t]->data.data != n->l.in[0]->data.data)
-                dev->k->copy(dev, n->l.in[0]->data.elems, n->l.in[0]->data.data,
-                             n->l.out[t]->data.data);
+                dev->k->copy(dev, ot_type_of(n->l.in[0]->data.fmt), n->l.in[0]->data.elems,
+                             n->l.in[0]->data.data, n->l.out[t]->data.data);
 }
 
 static bool shapes_changed(const struct ot_node *n, const struct ot_shape before[OT_MAX_IO])
@@ -204,10 +204,13 @@ static int sum_losses(struct ot_net *net, double *loss, struct ot_err *err)
 int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
+    struct ot_step step = dev->step;
     size_t c = 0;
 
     if (follow_shapes(net, err) < 0 || refresh_sharers(net, err) < 0)
         return err->code;
+    step.iter = net->env.iter;
+    ot_dev_step(dev, &step);
     for (int i = 0; i < net->nnode; i++) {
         struct ot_node *n = &net->node[i];
         double t0 = net->timing ? ot_now_s() : 0;
@@ -244,7 +247,8 @@ static void seed_gradients(struct ot_net *net)
         struct ot_net_blob *b = net->blob[k];
 
         if (b->grad_item >= 0 && (b->zero_grad || b->loss_weight != 0.0f))
-            dev->k->fill(dev, b->b.grad.elems, b->loss_weight, b->b.grad.data);
+            dev->k->fill(dev, ot_type_of(b->b.grad.fmt), b->b.grad.elems, b->loss_weight,
+                         b->b.grad.data);
     }
 }
 

@@ -180,54 +180,44 @@ static void zero_unreached(struct ot_net *net)
         struct ot_param *p = net->learn[k];
 
         if (p->need_grad && p->grad_zero) {
-            dev->k->fill(dev, p->grad.elems, 0.0f, p->grad.data);
+            dev->k->fill(dev, OT_F32, p->grad.elems, 0.0f, p->grad.data);
             p->grad_zero = false;
         }
     }
 }
 
-static double clip_scale(struct ot_solver *s)
+/* Adam: what takes its bias out in the first iterations. */
+static float correction(const struct ot_solver *s)
 {
-    struct ot_dev *dev = s->net->env.dev;
-    double sum = 0, zero = 0, norm;
+    const double t = (double)s->iter + 1, m = (double)s->param->momentum;
 
-    if (s->param->clip_gradients < 0)
-        return 1.0;
-    dev->ops->upload(dev, s->dev_norm, &zero, sizeof zero);
-    for (size_t k = 0; k < s->net->nlearn; k++)
-        if (s->net->learn[k]->need_grad)
-            dev->k->sumsq(dev, s->net->learn[k]->grad.elems, s->net->learn[k]->grad.data,
-                          s->dev_norm);
-    dev->ops->download(dev, &sum, s->dev_norm, sizeof sum);
-    norm = sqrt(sum);
-    return norm > (double)s->param->clip_gradients ? (double)s->param->clip_gradients / norm : 1.0;
+    return (float)(sqrt(1 - pow((double)s->param->momentum2, t)) / (1 - pow(m, t)));
 }
 
-static struct ot_update_rule rule_of(const struct ot_solver *s, double scale)
+static struct ot_update_rule rule_of(const struct ot_solver *s)
 {
     const Caffe__SolverParameter *p = s->param;
-    const double t = (double)s->iter + 1, m = (double)p->momentum, m2 = (double)p->momentum2;
     const char *reg = p->regularization_type;
 
     return (struct ot_update_rule){ .kind = s->kind,
                                     .l1 = reg && !strcmp(reg, "L1"),
-                                    .scale = (float)scale,
+                                    .iter_size = p->iter_size,
+                                    .clip = (double)p->clip_gradients,
                                     .momentum = p->momentum,
                                     .momentum2 = p->momentum2,
                                     .delta = p->delta,
-                                    .rms_decay = p->rms_decay,
-                                    .correction = (float)(sqrt(1 - pow(m2, t)) / (1 - pow(m, t))) };
+                                    .rms_decay = p->rms_decay };
 }
 
 int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
 {
     struct ot_net *net = s->net;
     struct ot_dev *dev = net->env.dev;
-    struct ot_update_rule rule;
+    const struct ot_update_rule rule = rule_of(s);
+    struct ot_step step = dev->step;
     int n = 0;
 
     zero_unreached(net);
-    rule = rule_of(s, clip_scale(s) / s->param->iter_size);
     for (size_t k = 0; k < net->nlearn; k++) {
         struct ot_param *p = net->learn[k];
 
@@ -238,10 +228,15 @@ int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
                                               .h = p->hist[0],
                                               .h2 = p->hist[1],
                                               .n = p->data.elems,
-                                              .lr = (float)lr * p->lr_mult,
+                                              .lr_mult = p->lr_mult,
                                               .decay = s->param->weight_decay * p->decay_mult };
     }
-    dev->k->solver_update(dev, &rule, s->seg, n);
+    step.lr = (float)lr;
+    step.correction = correction(s);
+    ot_dev_step(dev, &step);
+    if (rule.clip >= 0.0)
+        dev->k->grad_norm(dev, s->seg, n, s->dev_norm);
+    dev->k->solver_update(dev, &rule, s->seg, n, s->dev_norm);
     ot_net_zero_grads(net);
     ot_net_params_changed(net);
     s->iter++;

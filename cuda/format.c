@@ -1,0 +1,50 @@
+/*
+ * format.c - the orders and types in which the device keeps blobs: what follows from a shape, so
+ * that equal formats are equal pointers.
+ */
+#include "base/mem.h"
+#include "cuda/cuda_i.h"
+
+static const char *const names[2][2] = { { "nchw", "nchw bf16" }, { "nhwc", "nhwc bf16" } };
+
+const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape *shape,
+                                       bool channels_last, enum ot_type type)
+{
+    const size_t c = (size_t)ot_dim(shape, 1);
+    const size_t inner = shape->nd > 2 ? ot_count_range(shape, 2, shape->nd) : 1;
+    const bool last = channels_last && c > 1 && inner > 1; /* otherwise both orders are one */
+    const size_t block = last ? c : 1;
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_cuda_format **list = ot_cuda_formats(dev), *f;
+
+    if (!last && type == OT_F32)
+        return NULL;
+    for (f = *list; f; f = f->next)
+        if (f->pub.block == block && f->pub.type == type && ot_shape_eq(&f->shape, shape))
+            return &f->pub;
+    f = ot_alloc(1, sizeof *f, &err);
+    if (!f) {
+        if (dev->latch.code == OT_OK)
+            dev->latch = err;
+        return NULL;
+    }
+    f->pub = (struct ot_format){
+        .elems = ot_count(shape), .name = names[last][type], .type = type, .block = block
+    };
+    f->shape = *shape;
+    f->next = *list;
+    *list = f;
+    return &f->pub;
+}
+
+void ot_cuda_formats_free(struct ot_dev *dev)
+{
+    struct ot_cuda_format **list = ot_cuda_formats(dev);
+
+    while (*list) {
+        struct ot_cuda_format *next = (*list)->next;
+
+        ot_free(*list);
+        *list = next;
+    }
+}
