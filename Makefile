@@ -187,7 +187,7 @@ $(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
 	    -lcudnn -lcublas -lcudart -lstdc++ -lm
 
 # The same kernels as plain C++ on the host, for test_cuda, where there is a C++ compiler.
-HOST_CU := $(if $(shell command -v $(CXX) 2>/dev/null),$(B)/tests/cuda_host.o $(B)/tests/cuda_linear.o $(B)/cuda/faults.o $(B)/cuda/format.o \
+HOST_CU := $(if $(shell command -v $(CXX) 2>/dev/null),$(B)/tests/cuda_fibres.o $(B)/tests/cuda_host.o $(B)/tests/cuda_linear.o $(B)/cuda/faults.o $(B)/cuda/format.o \
              $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))))
 HOST_CXXFLAGS := -std=c++17 -Wall -Wextra -I. $(MODE_$(MODE)) -ffp-contract=off \
                  $(if $(WERROR),-Werror) -MMD -MP

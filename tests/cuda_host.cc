@@ -1,159 +1,18 @@
-// cuda_host.cc - the fibres behind cuda_host.hh, and a device made of cuda/'s own kernels on them.
+// cuda_host.cc - where CUDA's headers are missing: a device made of cuda/'s own kernels on fibres.
 //
-// What needs a library (convolution, inner product) is in cuda_linear.cc.  Memory has guard bands
-// that are looked at when it is freed and when the device is asked to wait.
-#include "tests/cuda_host.hh"
+// Kernels run when they are launched.  What needs a library (convolution, inner product) is in
+// cuda_linear.cc.  Memory has guard bands that are looked at when it is freed and when the device
+// is asked to wait.
+#include "tests/cuda_host.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <ucontext.h>
 
 #include <vector>
 
 #include "base/mem.h"
 #include "cuda/cuda_i.h"
-
-// ---- fibres ---------------------------------------------------------------------------------
-
-dim3 threadIdx, blockIdx, blockDim, gridDim;
-
-namespace
-{
-
-constexpr size_t stack_bytes = 64 << 10;
-constexpr unsigned warp = 32;
-
-enum state { READY, AT_BARRIER, IN_WARP, DONE };
-
-struct fibre {
-    ucontext_t context;
-    enum state state;
-    float slot; // what it offers to its warp
-    std::vector<char> stack;
-};
-
-std::vector<fibre> fibres;
-ucontext_t scheduler;
-unsigned current;
-void (*body)(void *);
-void *body_arg;
-bool backwards; // threads run in descending order: what depends on order shows
-
-void enter()
-{
-    body(body_arg);
-    fibres[current].state = DONE;
-    swapcontext(&fibres[current].context, &scheduler);
-}
-
-void wait_as(enum state s)
-{
-    fibres[current].state = s;
-    swapcontext(&fibres[current].context, &scheduler);
-}
-
-void resume(unsigned t)
-{
-    current = t;
-    threadIdx = dim3(t);
-    swapcontext(&scheduler, &fibres[t].context);
-}
-
-// Lets go whoever waits for others that have all arrived; returns whether anyone could go on.
-bool release(unsigned n)
-{
-    unsigned waiting = 0, done = 0;
-    bool any = false;
-
-    for (unsigned w = 0; w < n; w += warp) {
-        unsigned here = 0, lanes = 0;
-
-        for (unsigned t = w; t < n && t < w + warp; t++) {
-            lanes += fibres[t].state != DONE;
-            here += fibres[t].state == IN_WARP;
-        }
-        for (unsigned t = w; here && here == lanes && t < n && t < w + warp; t++)
-            if (fibres[t].state == IN_WARP) {
-                fibres[t].state = READY;
-                any = true;
-            }
-    }
-    for (unsigned t = 0; t < n; t++) {
-        waiting += fibres[t].state == AT_BARRIER;
-        done += fibres[t].state == DONE;
-    }
-    for (unsigned t = 0; waiting && waiting + done == n && t < n; t++)
-        if (fibres[t].state == AT_BARRIER) {
-            fibres[t].state = READY;
-            any = true;
-        }
-    return any;
-}
-
-void make_ready(fibre &f)
-{
-    f.stack.resize(stack_bytes);
-    f.state = READY;
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.data();
-    f.context.uc_stack.ss_size = f.stack.size();
-    f.context.uc_link = nullptr;
-    makecontext(&f.context, enter, 0);
-}
-
-void run_block(unsigned n)
-{
-    for (unsigned t = 0; t < n; t++)
-        make_ready(fibres[t]);
-    do {
-        for (unsigned i = 0; i < n; i++) {
-            unsigned t = backwards ? n - 1 - i : i;
-
-            if (fibres[t].state == READY)
-                resume(t);
-        }
-    } while (release(n));
-    for (unsigned t = 0; t < n; t++)
-        OT_BUG_IF(fibres[t].state != DONE); // a barrier that not all threads reach
-}
-
-} // namespace
-
-void __syncthreads()
-{
-    wait_as(AT_BARRIER);
-}
-
-void __syncwarp(unsigned)
-{
-    wait_as(IN_WARP);
-}
-
-float __shfl_xor_sync(unsigned, float v, int lane)
-{
-    float got;
-
-    fibres[current].slot = v;
-    wait_as(IN_WARP);
-    got = fibres[current ^ static_cast<unsigned>(lane)].slot;
-    wait_as(IN_WARP);
-    return got;
-}
-
-static void launch(dim3 grid, dim3 block, void (*call)(void *), void *what)
-{
-    body = call;
-    body_arg = what;
-    gridDim = grid;
-    blockDim = block;
-    if (fibres.size() < block.x)
-        fibres.resize(block.x);
-    for (unsigned y = 0; y < grid.y; y++)
-        for (unsigned x = 0; x < grid.x; x++) {
-            blockIdx = dim3(x, y);
-            run_block(block.x);
-        }
-}
+#include "tests/cuda_fibres.hh"
 
 // ---- what cuda_i.h promises -----------------------------------------------------------------
 
@@ -170,7 +29,6 @@ struct block_of_memory {
 struct host_cuda {
     std::vector<block_of_memory> blocks;
     std::vector<char> room;
-    bool backwards;
     unsigned long long fault[OT_FAULTS];
     double limit[OT_FAULTS];
     struct ot_step step;
@@ -282,10 +140,18 @@ const struct ot_dev_ops host_ops = { host_alloc,  host_free,   host_upload, host
 
 } // namespace
 
-void ot_host_launch(struct ot_dev *dev, dim3 grid, dim3 block, void (*call)(void *), void *what)
+void ot_host_launch(struct ot_dev *, const char *kernel, dim3 grid, dim3 block, size_t shared,
+                    std::function<void()> call)
 {
-    backwards = of(dev)->backwards;
-    launch(grid, block, call, what);
+    ot_fibres_run(kernel, grid, block, shared, call);
+}
+
+static char wrong[512];
+
+void ot_kernel_wrong(const char *kernel, const char *what)
+{
+    if (!wrong[0])
+        snprintf(wrong, sizeof wrong, "%s: %s", kernel, what);
 }
 
 extern "C" {
@@ -340,12 +206,13 @@ const struct ot_kernels ot_cuda_kernels = {
 #undef K
 };
 
-struct ot_dev *ot_test_cuda_host(bool descending)
+const bool ot_test_cuda_libraries = false;
+
+struct ot_dev *ot_test_cuda_host(struct ot_err *)
 {
     struct ot_dev *dev = new ot_dev();
     host_cuda *h = new host_cuda();
 
-    h->backwards = descending;
     for (int i = 0; i < OT_FAULTS; i++)
         h->fault[i] = ~0ull;
     dev->impl = h;
@@ -353,6 +220,21 @@ struct ot_dev *ot_test_cuda_host(bool descending)
     dev->ops = &host_ops;
     snprintf(dev->name, sizeof dev->name, "cuda on the host");
     return dev;
+}
+
+void ot_test_cuda_way(uint64_t way)
+{
+    ot_fibres_order(way);
+}
+
+bool ot_test_cuda_wrong(char *what, size_t n)
+{
+    const bool any = wrong[0] != 0;
+
+    if (any)
+        snprintf(what, n, "%s", wrong);
+    wrong[0] = 0;
+    return any;
 }
 
 } // extern "C"

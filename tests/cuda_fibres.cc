@@ -1,0 +1,369 @@
+// cuda_fibres.cc - see cuda_fibres.hh.
+//
+// A fibre is a stack.  It runs one thread after another until one has to wait; that thread keeps
+// the fibre and the scheduler goes on with a fresh one, so a kernel without barriers never
+// switches.
+#include "tests/cuda_fibres.hh"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#    include <sanitizer/common_interface_defs.h>
+#endif
+#ifndef __x86_64__
+#    include <ucontext.h>
+#endif
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace
+{
+
+constexpr size_t stack_bytes = 128 << 10;
+constexpr unsigned warp = 32, most_threads = 1024, most_shared = 227 << 10;
+
+enum state { FRESH, READY, AT_BARRIER, IN_WARP, DONE };
+
+struct fibre {
+#ifdef __x86_64__
+    void *sp;
+#else
+    ucontext_t context;
+#endif
+    char *stack;
+    void *fake; // ASan's own stack
+    bool idle;
+};
+
+struct thread {
+    struct fibre *on;
+    enum state state;
+    unsigned mask;         // IN_WARP: who takes part
+    bool offers;           // slot is what this thread now offers
+    unsigned char slot[8]; // to its warp
+};
+
+std::vector<fibre *> pool;
+fibre scheduler;
+fibre *running; // nullptr: the scheduler
+thread threads[most_threads];
+unsigned order[most_threads];
+unsigned count, current, cursor; // order[cursor...] are yet to be looked at in this pass
+const std::function<void()> *body;
+const char *kernel_name;
+uint64_t way;
+alignas(256) char dynamic_shared[most_shared];
+
+uint64_t next_random(uint64_t *s)
+{
+    *s ^= *s << 13;
+    *s ^= *s >> 7;
+    *s ^= *s << 17;
+    return *s;
+}
+
+// ---- switching ------------------------------------------------------------------------------
+
+#ifdef __x86_64__
+extern "C" void ot_fibre_swap(void **save, void *load);
+asm(".text\n"
+    ".globl ot_fibre_swap\n"
+    ".hidden ot_fibre_swap\n"
+    ".type ot_fibre_swap, @function\n"
+    "ot_fibre_swap:\n"
+    "    push %rbp\n    push %rbx\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
+    "    mov %rsp, (%rdi)\n"
+    "    mov %rsi, %rsp\n"
+    "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbx\n    pop %rbp\n"
+    "    ret\n"
+    ".size ot_fibre_swap, .-ot_fibre_swap\n");
+#endif
+
+void work();
+
+#ifdef __SANITIZE_ADDRESS__
+const void *main_bottom; // the scheduler's stack, learnt on each switch away from it
+size_t main_size;
+#endif
+
+void go(fibre *from, fibre *to)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(&from->fake, to == &scheduler ? main_bottom : to->stack,
+                                   to == &scheduler ? main_size : stack_bytes);
+#endif
+    running = to == &scheduler ? nullptr : to;
+#ifdef __x86_64__
+    ot_fibre_swap(&from->sp, to->sp);
+#else
+    swapcontext(&from->context, &to->context);
+#endif
+#ifdef __SANITIZE_ADDRESS__
+    if (from == &scheduler)
+        __sanitizer_finish_switch_fiber(from->fake, nullptr, nullptr);
+    else
+        __sanitizer_finish_switch_fiber(from->fake, &main_bottom, &main_size);
+#endif
+}
+
+// The first thing on a new stack.
+void begin()
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(nullptr, &main_bottom, &main_size);
+#endif
+    work();
+}
+
+fibre *fresh_fibre()
+{
+    for (fibre *f : pool)
+        if (f->idle)
+            return f;
+
+    fibre *f = new fibre();
+
+    f->stack = static_cast<char *>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (f->stack == MAP_FAILED)
+        abort();
+    f->idle = true;
+#ifdef __x86_64__
+    void **top = reinterpret_cast<void **>(f->stack + stack_bytes) - 1;
+
+    top[0] = nullptr; // where begin() would return to; the stack is aligned as after a call
+    *--top = reinterpret_cast<void *>(begin);
+    f->sp = top - 6;
+#else
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack;
+    f->context.uc_stack.ss_size = stack_bytes;
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, begin, 0);
+#endif
+    pool.push_back(f);
+    return f;
+}
+
+void be(unsigned t)
+{
+    current = t;
+    threadIdx = dim3(t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y);
+}
+
+// A fibre's life: threads that have not begun, as far as the pass goes without one that can go on.
+void work()
+{
+    for (;;) {
+        while (cursor < count && threads[order[cursor]].state == FRESH) {
+            thread &t = threads[order[cursor++]];
+
+            be(static_cast<unsigned>(&t - threads));
+            t.on = running;
+            (*body)();
+            threads[current].state = DONE;
+            threads[current].offers = false;
+            if (!running->idle) // it waited once: its pass is another one
+                break;
+        }
+        running->idle = true;
+        go(running, &scheduler);
+    }
+}
+
+void wait_as(enum state s)
+{
+    threads[current].state = s;
+    running->idle = false;
+    go(running, &scheduler);
+}
+
+// ---- a block --------------------------------------------------------------------------------
+
+// Whether lane t waits for nobody any more.
+bool warp_is_there(unsigned t)
+{
+    const unsigned first = t / warp * warp, mask = threads[t].mask;
+
+    for (unsigned l = first; l < first + warp && l < count; l++)
+        if (mask >> (l - first) & 1 && threads[l].state != DONE &&
+            (threads[l].state != IN_WARP || threads[l].mask != mask))
+            return false;
+    return true;
+}
+
+// Lets go whoever waits for others that have all arrived; returns whether anyone could go on.
+bool release()
+{
+    static bool ready[most_threads];
+    unsigned at_barrier = 0;
+    bool any = false;
+
+    for (unsigned t = 0; t < count; t++) {
+        ready[t] = threads[t].state == IN_WARP && warp_is_there(t);
+        at_barrier += threads[t].state == AT_BARRIER;
+        any = any || ready[t];
+    }
+    for (unsigned t = 0; t < count; t++)
+        if (ready[t] || at_barrier == count)
+            threads[t].state = READY;
+    return any || at_barrier == count;
+}
+
+void run_block()
+{
+    for (unsigned t = 0; t < count; t++) {
+        threads[t].state = FRESH;
+        threads[t].offers = false;
+    }
+    do {
+        for (cursor = 0; cursor < count;) {
+            thread &t = threads[order[cursor]];
+
+            if (t.state == FRESH) {
+                go(&scheduler, fresh_fibre());
+                continue; // it moved the cursor
+            }
+            cursor++;
+            if (t.state == READY) {
+                be(static_cast<unsigned>(&t - threads));
+                go(&scheduler, t.on);
+            }
+        }
+    } while (release());
+    for (unsigned t = 0; t < count; t++)
+        if (threads[t].state != DONE) {
+            char what[160];
+
+            snprintf(what, sizeof what, "block (%u, %u, %u): thread %u waits %s for others that %s",
+                     blockIdx.x, blockIdx.y, blockIdx.z, t,
+                     threads[t].state == AT_BARRIER ? "at a barrier" : "in its warp",
+                     "have ended or wait elsewhere");
+            ot_kernel_wrong(kernel_name, what);
+            break;
+        }
+    for (unsigned t = 0; t < count; t++)
+        if (threads[t].state != DONE) // its stack is lost
+            pool.erase(std::remove(pool.begin(), pool.end(), threads[t].on), pool.end());
+}
+
+void set_order(uint64_t *random)
+{
+    for (unsigned i = 0; i < count; i++)
+        order[i] = way == 1 ? count - 1 - i : i;
+    for (unsigned i = count; way > 1 && i > 1; i--)
+        std::swap(order[i - 1], order[next_random(random) % i]);
+}
+
+// Offers v to the warp; afterwards peer(lane) has what that lane offers, until leave_warp().
+void meet_warp(unsigned mask, const void *v, size_t bytes)
+{
+    thread &t = threads[current];
+
+    if (!(mask >> current % warp & 1))
+        ot_kernel_wrong(kernel_name, "a lane is not in the mask that it names");
+    memset(t.slot, 0xa5, sizeof t.slot);
+    memcpy(t.slot, v, bytes);
+    t.offers = true;
+    t.mask = mask;
+    wait_as(IN_WARP);
+}
+
+void leave_warp()
+{
+    wait_as(IN_WARP);
+    threads[current].offers = false;
+}
+
+} // namespace
+
+void ot_fibres_order(uint64_t new_way)
+{
+    way = new_way;
+}
+
+void ot_fibres_run(const char *kernel, dim3 grid, dim3 block, size_t shared,
+                   const std::function<void()> &call)
+{
+    const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
+    uint64_t random = way | 1;
+
+    count = block.x * block.y * block.z;
+    if (count > most_threads || shared > most_shared) {
+        ot_kernel_wrong(kernel, "too many threads or too much shared memory for a block");
+        return;
+    }
+    body = &call;
+    kernel_name = kernel;
+    gridDim = grid;
+    blockDim = block;
+    for (uint64_t b = 0; b < blocks; b++) {
+        const uint64_t at = way % 2 ? blocks - 1 - b : b;
+
+        blockIdx = dim3(static_cast<unsigned>(at % grid.x),
+                        static_cast<unsigned>(at / grid.x % grid.y),
+                        static_cast<unsigned>(at / grid.x / grid.y));
+        if (shared)
+            memset(dynamic_shared, 0xa5, shared);
+        if (b == 0 || way > 1)
+            set_order(&random);
+        run_block();
+    }
+}
+
+// ---- what kernels call ----------------------------------------------------------------------
+
+void *ot_host_dynamic_shared()
+{
+    return dynamic_shared;
+}
+
+void __syncthreads()
+{
+    wait_as(AT_BARRIER);
+}
+
+void __syncwarp(unsigned mask)
+{
+    threads[current].mask = mask;
+    wait_as(IN_WARP);
+}
+
+void ot_host_shuffle(unsigned mask, void *v, size_t bytes, unsigned lane)
+{
+    const unsigned from = current / warp * warp + lane;
+
+    meet_warp(mask, v, bytes);
+    if (from < count && threads[from].offers && mask >> lane & 1)
+        memcpy(v, threads[from].slot, bytes);
+    else
+        memset(v, 0xa5, bytes); // undefined on a GPU
+    leave_warp();
+}
+
+unsigned ot_host_lane()
+{
+    return current % warp;
+}
+
+unsigned __ballot_sync(unsigned mask, int predicate)
+{
+    const unsigned first = current / warp * warp;
+    unsigned votes = 0;
+
+    meet_warp(mask, &predicate, sizeof predicate);
+    for (unsigned l = 0; l < warp && first + l < count; l++) {
+        int other;
+
+        memcpy(&other, threads[first + l].slot, sizeof other);
+        if (mask >> l & 1 && threads[first + l].offers && other)
+            votes |= 1u << l;
+    }
+    leave_warp();
+    return votes;
+}
