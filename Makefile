@@ -186,11 +186,17 @@ $(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
 	$(Q)$(CC) -shared -Wl,-z,defs,-Bsymbolic -o $@ $^ -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 \
 	    -lcudnn -lcublas -lcudart -lstdc++ -lm
 
-# The same kernels as plain C++ on the host, for test_cuda, where there is a C++ compiler.
-HOST_CU := $(if $(shell command -v $(CXX) 2>/dev/null),$(B)/tests/cuda_fibres.o $(B)/tests/cuda_host.o $(B)/tests/cuda_linear.o $(B)/cuda/faults.o $(B)/cuda/format.o \
-             $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))))
+# The same kernels as plain C++ on the host, for test_cuda, where there is a C++ compiler.  Where CUDA's
+# headers are, so is the rest of cuda/, on a fake of CUDA's libraries; else a small device of its own.
+HOST_CU := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(B)/tests/cuda_fibres.o \
+             $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))) \
+             $(if $(CUDNN),$(patsubst %.cc,$(B)/%.o,$(sort $(wildcard tests/cuda_fake*.cc))) \
+               $(patsubst %.c,$(B)/fake/%.o,$(filter-out cuda/none.c cuda/load.c cuda/table.c,\
+                 $(sort $(wildcard cuda/*.c)))),\
+               $(B)/tests/cuda_host.o $(B)/tests/cuda_linear.o $(B)/cuda/faults.o $(B)/cuda/format.o))
 HOST_CXXFLAGS := -std=c++17 -Wall -Wextra -I. $(MODE_$(MODE)) -ffp-contract=off \
                  $(if $(WERROR),-Werror) -MMD -MP
+CUDA_HEADERS := $(if $(CUDNN),-isystem $(CUDA_HOME)/include)
 $(B)/tests/%.o: %.cu Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CXX   $<')
@@ -199,7 +205,12 @@ $(B)/tests/%.o: %.cu Makefile
 $(B)/tests/%.o: tests/%.cc Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CXX   $<')
-	$(Q)$(CXX) $(HOST_CXXFLAGS) -c -o $@ $<
+	$(Q)$(CXX) $(HOST_CXXFLAGS) $(CUDA_HEADERS) -c -o $@ $<
+
+$(B)/fake/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo '  CC    $< (fake)')
+	$(Q)$(CC) $(CPPFLAGS) -Dot_cuda_open=ot_fake_cuda_open $(CUDA_HEADERS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/test_cuda: $(HOST_CU)
 $(B)/tests/test_cuda: LDLIBS += $(if $(HOST_CU),-lstdc++)

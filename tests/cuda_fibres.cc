@@ -48,7 +48,7 @@ struct thread {
     unsigned char slot[8]; // to its warp
 };
 
-std::vector<fibre *> pool;
+std::vector<fibre *> &pool = *new std::vector<fibre *>(); // lives as long as the program
 fibre scheduler;
 fibre *running; // nullptr: the scheduler
 thread threads[most_threads];

@@ -15,7 +15,7 @@
 
 #include <functional>
 
-#ifndef OT_HOST_WITH_CUDA // beside CUDA's own headers, which have these names
+#ifndef __CUDA_RUNTIME_API_H__ // CUDA's own headers, included before, have these names
 
 #define __global__
 #define __device__
