@@ -1,13 +1,12 @@
-// cuda_fake.cc - the CUDA device of cuda/'s own sources on the fake libraries: see cuda_host.h.
-#include "tests/cuda_fake.h"
+// cuda_fake.cc - the CUDA device of cuda/'s own sources on the fake libraries: see gpu_host.h.
+#define ot_cuda_open ot_fake_cuda_open // the program has one of the other name
+
+#include "tests/gpu_fake.h"
 
 #include "tests/cuda_fibres.hh"
-#include "tests/cuda_host.h"
+#include "tests/gpu_host.h"
 
 extern "C" {
-
-// cuda/'s ot_cuda_open() under another name: the program has one of its own.
-struct ot_dev *ot_fake_cuda_open(int index, struct ot_err *err);
 
 const struct ot_kernels ot_cuda_kernels = {
 #define K(name, params, args) ot_cuda_##name,
@@ -17,9 +16,9 @@ const struct ot_kernels ot_cuda_kernels = {
 
 const bool ot_test_cuda_libraries = true;
 
-struct ot_dev *ot_test_cuda_host(struct ot_err *err)
+struct ot_dev *ot_test_cuda_host(const struct ot_dev_conf *conf, struct ot_err *err)
 {
-    return ot_fake_cuda_open(0, err);
+    return ot_cuda_open(0, conf, err);
 }
 
 void ot_test_cuda_way(uint64_t way)

@@ -1,4 +1,4 @@
-// cuda_fake_i.hh - what the files of the fake CUDA share (see cuda_fake.h).
+// cuda_fake_i.hh - what the files of the fake CUDA share (see gpu_fake.h).
 //
 // An operation is a node of a graph: it may run when all that it depends on has.  A stream is the
 // last operation put into it, an event the operation that recorded it.
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/cuda_fake.h"
+#include "tests/gpu_fake.h"
 
 namespace fake
 {

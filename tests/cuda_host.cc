@@ -3,7 +3,7 @@
 // Kernels run when they are launched.  What needs a library (convolution, inner product) is in
 // cuda_linear.cc.  Memory has guard bands that are looked at when it is freed and when the device
 // is asked to wait.
-#include "tests/cuda_host.h"
+#include "tests/gpu_host.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,7 +208,7 @@ const struct ot_kernels ot_cuda_kernels = {
 
 const bool ot_test_cuda_libraries = false;
 
-struct ot_dev *ot_test_cuda_host(struct ot_err *)
+struct ot_dev *ot_test_cuda_host(const struct ot_dev_conf *, struct ot_err *)
 {
     struct ot_dev *dev = new ot_dev();
     host_cuda *h = new host_cuda();

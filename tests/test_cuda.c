@@ -12,8 +12,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tests/check.h"
-#include "tests/cuda_host.h"
 #include "tests/gpu_cases.h"
+#include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 
 /* ---- running a case ------------------------------------------------------------------------ */
@@ -339,6 +339,7 @@ static void a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu(void **state)
 
 static int open_all(void **state)
 {
+    const struct ot_dev_conf conf = { .deterministic = true };
     struct ot_err err = OT_ERR_INIT;
 
     (void)state;
@@ -346,7 +347,7 @@ static int open_all(void **state)
     gpu = ot_dev_open("cuda", 0, &err);
     if (!gpu)
         (void)ot_err_str(&err, why_no_gpu, sizeof why_no_gpu);
-    host = ot_test_cuda_host ? ot_test_cuda_host(&err) : NULL;
+    host = ot_test_cuda_host ? ot_test_cuda_host(&conf, &err) : NULL;
     return cpu && (host || !ot_test_cuda_host) ? 0 : -1;
 }
 

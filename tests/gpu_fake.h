@@ -1,5 +1,5 @@
 /*
- * cuda_fake.h - a fake of the CUDA runtime, cuBLAS and cuDNN (test only): what the tests ask of it.
+ * gpu_fake.h - a fake of the CUDA runtime, cuBLAS and cuDNN (test only): what the tests ask of it.
  *
  * cuda/'s own sources run on it unchanged, without a GPU.  What is queued runs when something
  * waits for it, in an order that a seed chooses among the legal ones; memory of the device is out
@@ -9,8 +9,8 @@
  * What it does not show: speed, the numbers of real algorithms, races within a kernel.
  * Threads: any one at a time.
  */
-#ifndef OT_TESTS_CUDA_FAKE_H
-#define OT_TESTS_CUDA_FAKE_H
+#ifndef OT_TESTS_GPU_FAKE_H
+#define OT_TESTS_GPU_FAKE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /*
- * cuda_host.h - a device of cuda/'s kernels on the host: on the fake of CUDA's libraries
- * (cuda_fake.h) where CUDA's headers are, else a small one of its own (cuda_host.cc).
+ * gpu_host.h - a device of cuda/'s kernels on the host: on the fake of CUDA's libraries
+ * (gpu_fake.h) where CUDA's headers are, else a small one of its own (cuda_host.cc).
  *
  * Weak: absent where there is no C++ compiler.  Threads: one.
  */
-#ifndef OT_TESTS_CUDA_HOST_H
-#define OT_TESTS_CUDA_HOST_H
+#ifndef OT_TESTS_GPU_HOST_H
+#define OT_TESTS_GPU_HOST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@
 extern "C" {
 #endif
 
-struct ot_dev *ot_test_cuda_host(struct ot_err *err); /* owned */
+/* Owned.  The small device knows no configuration. */
+struct ot_dev *ot_test_cuda_host(const struct ot_dev_conf *conf, struct ot_err *err);
 
 /* In which order threads, blocks and what is queued run from now on: 0 ascending and as late as
  * can be, 1 descending and at once, any other number seeds a random order. */
