@@ -2,7 +2,7 @@
  * cuda_i.h - what the sources of the CUDA device share, without a CUDA header: the .cu files and
  * the host sources see the device through these functions.
  *
- * Everything is queued on the device's one stream; nothing here waits unless it says so.
+ * Everything is queued on the device's one stream of kernels; nothing here waits unless it says so.
  * Ownership: memory of ot_cuda_room() belongs to the device.  Threads: the device's one thread.
  * Errors: latched in the device, with the kernel's name and CUDA's own text.
  */
@@ -17,6 +17,20 @@ enum ot_cuda_fault {
     OT_FAULT_ROI,   /* RoI pooling: a batch index of limit or more */
     OT_FAULT_CLASS, /* proposal target: a class of limit or more */
     OT_FAULTS
+};
+
+/* Places for notes of faults: one a kind and layer, as long as there are places (faults.c). */
+enum { OT_CUDA_FAULTS = 64 };
+
+struct ot_cuda_fault_slot {
+    enum ot_cuda_fault what;
+    double limit;   /* what the kernel compares with */
+    char where[96]; /* the layer; "": none or several */
+};
+
+struct ot_cuda_faults {
+    struct ot_cuda_fault_slot slot[OT_CUDA_FAULTS];
+    int n; /* used beyond the first OT_FAULTS */
 };
 
 struct ot_cuda_format { /* interned: equal formats are equal pointers */
@@ -39,8 +53,8 @@ void ot_cuda_launched(struct ot_dev *dev, const char *kernel);
 /* Zeroed memory for a plan; NULL with the latch set. */
 struct ot_plan *ot_cuda_plan(struct ot_dev *dev, size_t size, void (*free)(struct ot_plan *));
 
-/* Device memory that is valid until the next call of this function; NULL with the latch set.
- * Grows rarely (and waits then). */
+/* Device memory that is valid until the next call of this function; NULL with the latch set, or
+ * while recording, which is spoilt then.  Grows rarely (and waits then). */
 void *ot_cuda_room(struct ot_dev *dev, size_t bytes);
 
 /* How the device keeps a blob or weights (N, C, inner..): channels last or in plain order; NULL,
@@ -60,9 +74,12 @@ void ot_cuda_move(struct ot_dev *dev, void *dst, const void *src, size_t bytes);
 /* Where a kernel puts (index << 32 | bits of the value) of what is wrong; the least one stays. */
 unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit);
 
-/* Latches what a kernel noted. */
-void ot_cuda_report(struct ot_dev *dev, enum ot_cuda_fault what, unsigned long long fault,
-                    double limit);
+/* The place among OT_CUDA_FAULTS for notes of this kind by a layer; `where` may be NULL. */
+int ot_cuda_fault_slot(struct ot_cuda_faults *t, enum ot_cuda_fault what, double limit,
+                       const char *where);
+/* Latches the first of the notes fault[OT_CUDA_FAULTS]; ~0: nothing noted. */
+void ot_cuda_faults_report(struct ot_dev *dev, const struct ot_cuda_faults *t,
+                           const unsigned long long *fault);
 
 /* y[r][c] += b[c]; db[c] = beta db[c] + sum over r of dy[r][c] */
 void ot_cuda_bias_rows(struct ot_dev *dev, size_t rows, size_t cols, const float *b, float *y);

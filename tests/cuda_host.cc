@@ -29,8 +29,8 @@ struct block_of_memory {
 struct host_cuda {
     std::vector<block_of_memory> blocks;
     std::vector<char> room;
-    unsigned long long fault[OT_FAULTS];
-    double limit[OT_FAULTS];
+    struct ot_cuda_faults faults;
+    unsigned long long fault[OT_CUDA_FAULTS];
     struct ot_step step;
     struct ot_cuda_format *formats;
 };
@@ -78,11 +78,8 @@ void host_sync(struct ot_dev *dev)
 
     for (const block_of_memory &b : h->blocks)
         OT_BUG_IF(!intact(b));
-    for (int i = 0; i < OT_FAULTS; i++)
-        if (h->fault[i] != ~0ull) {
-            ot_cuda_report(dev, static_cast<enum ot_cuda_fault>(i), h->fault[i], h->limit[i]);
-            h->fault[i] = ~0ull;
-        }
+    ot_cuda_faults_report(dev, &h->faults, h->fault);
+    memset(h->fault, 0xff, sizeof h->fault);
 }
 
 void host_upload(struct ot_dev *, void *dst, const void *host, size_t bytes)
@@ -196,8 +193,7 @@ const struct ot_step *ot_cuda_step(struct ot_dev *dev)
 
 unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit)
 {
-    of(dev)->limit[what] = limit;
-    return &of(dev)->fault[what];
+    return of(dev)->fault + ot_cuda_fault_slot(&of(dev)->faults, what, limit, dev->where);
 }
 
 const struct ot_kernels ot_cuda_kernels = {
@@ -213,8 +209,8 @@ struct ot_dev *ot_test_cuda_host(const struct ot_dev_conf *, struct ot_err *)
     struct ot_dev *dev = new ot_dev();
     host_cuda *h = new host_cuda();
 
-    for (int i = 0; i < OT_FAULTS; i++)
-        h->fault[i] = ~0ull;
+    memset(h->fault, 0xff, sizeof h->fault);
+    dev->late_faults = true;
     dev->impl = h;
     dev->k = &ot_cuda_kernels;
     dev->ops = &host_ops;

@@ -293,6 +293,38 @@ static void report_both(struct ot_dev *dev, const void *arg)
     report_roi_on(dev);
 }
 
+/* A layer runs on the device: the place of what it finds is its name, and nobody else's. */
+static void report_layers_on(struct ot_dev *dev, const void *arg)
+{
+    static const float label[4] = { 0, 2, 7, 9 }, score[12] = { 0 };
+    struct ot_err err = OT_ERR_INIT;
+    float *x = dev->ops->alloc(dev, sizeof score, &err), *y = dev->ops->alloc(dev, 16, &err);
+    float *acc = dev->ops->alloc(dev, sizeof *acc, &err);
+    char name[16], line[1200];
+
+    (void)arg;
+    dev->ops->upload(dev, x, score, sizeof score);
+    dev->ops->upload(dev, y, label, sizeof label);
+    for (int i = 0; i < 70; i++) { /* more than there are places for */
+        (void)snprintf(name, sizeof name, "accuracy %d", i);
+        dev->where = name;
+        dev->k->accuracy(dev, 4, 3, 1, 1, false, 0, x, y, acc, NULL);
+        dev->where = NULL;
+        dev->ops->wait(dev, dev->ops->mark(dev));
+        assert_int_equal(ot_dev_ok(dev, &err), OT_EDATA);
+        if (i == 0)
+            assert_error(&err, OT_EDATA, "layer 'accuracy 0': instance 2: label 7 is outside");
+    }
+    assert_error(&err, OT_EDATA, "instance 2: label 7 is outside [0, 3)");
+    assert_null(strstr(ot_err_str(&err, line, sizeof line), "layer"));
+    dev->k->accuracy(dev, 1, 3, 1, 1, false, 0, x, y, acc, NULL);
+    dev->ops->sync(dev);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+    dev->ops->free(dev, acc);
+}
+
 static void bad_data_is_reported_with_its_place_and_value(void **state)
 {
     (void)state;
@@ -300,6 +332,14 @@ static void bad_data_is_reported_with_its_place_and_value(void **state)
     if (gpu)
         report_both(gpu, NULL);
     each_way(report_both, NULL);
+}
+
+static void bad_data_found_late_names_its_layer(void **state)
+{
+    (void)state;
+    if (gpu)
+        report_layers_on(gpu, NULL);
+    each_way(report_layers_on, NULL);
 }
 
 /* ---- a whole net --------------------------------------------------------------------------- */
@@ -374,6 +414,7 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(auto_falls_back_to_the_cpu),
     cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
     cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
+    cmocka_unit_test(bad_data_found_late_names_its_layer),
     cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
     cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
 };
