@@ -186,7 +186,7 @@ $(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
 	$(Q)$(CC) -shared -Wl,-z,defs,-Bsymbolic -o $@ $^ -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 \
 	    -lcudnn -lcublas -lcudart -lstdc++ -lm
 
-# The same kernels as plain C++ on the host, for test_cuda, where there is a C++ compiler.  Where CUDA's
+# The same kernels as plain C++ on the host, for test_cuda*, where there is a C++ compiler.  Where CUDA's
 # headers are, so is the rest of cuda/, on a fake of CUDA's libraries; else a small device of its own.
 HOST_CU := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(B)/tests/cuda_fibres.o \
              $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))) \
@@ -212,8 +212,8 @@ $(B)/fake/%.o: %.c Makefile
 	$(if $(Q),@echo '  CC    $< (fake)')
 	$(Q)$(CC) $(CPPFLAGS) -Dot_cuda_open=ot_fake_cuda_open $(CUDA_HEADERS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/test_cuda: $(HOST_CU)
-$(B)/tests/test_cuda: LDLIBS += $(if $(HOST_CU),-lstdc++)
+$(GPU_TESTS): $(HOST_CU)
+$(GPU_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
 
 # ---- set-up ------------------------------------------------------------------------------------
 .PHONY: deps
