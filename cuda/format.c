@@ -37,6 +37,12 @@ const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape
     return &f->pub;
 }
 
+void ot_cuda_format_of(struct ot_dev *dev, const struct ot_shape *shape, bool channels_last,
+                       enum ot_type type, const struct ot_format **fmt)
+{
+    *fmt = ot_cuda_format(dev, shape, channels_last, type);
+}
+
 void ot_cuda_formats_free(struct ot_dev *dev)
 {
     struct ot_cuda_format **list = ot_cuda_formats(dev);

@@ -1,72 +1,11 @@
 /*
- * neuron.cu - kernels that move and combine memory element by element, sums of squares, and the
- * update of the parameters in one launch.
+ * neuron.cu - kernels of one element: ReLU, dropout, Eltwise; sums of squares, and the update of
+ * the parameters in one launch.
  */
-#include "cuda/launch.h"
+#include "cuda/map.h"
+#include "layers/channel_math.h"
 #include "layers/neuron_math.h"
 #include "layers/update_math.h"
-
-/* ---- memory -------------------------------------------------------------------------------- */
-
-__global__ static void fill(size_t n, float v, float *y)
-{
-    OT_EACH (i, n)
-        y[i] = v;
-}
-
-extern "C" void ot_cuda_fill(struct ot_dev *dev, enum ot_type type, size_t n, float v, float *y)
-{
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, fill, ot_grid(n), OT_THREADS, n, v, y);
-}
-
-extern "C" void ot_cuda_copy(struct ot_dev *dev, enum ot_type type, size_t n, const float *x, float *y)
-{
-    (void)type;
-    if (n && x != y)
-        ot_cuda_move(dev, y, x, n * sizeof *y);
-}
-
-__global__ static void axpby(size_t n, float a, const float *x, float b, float *y)
-{
-    OT_EACH (i, n)
-        y[i] = b == 0.0f ? a * x[i] : a * x[i] + b * y[i];
-}
-
-extern "C" void ot_cuda_axpby(struct ot_dev *dev, enum ot_type type, size_t n, float a, const float *x, float b,
-                              float *y)
-{
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, axpby, ot_grid(n), OT_THREADS, n, a, x, b, y);
-}
-
-__global__ static void copy2d(size_t rows, size_t cols, const float *x, size_t xld, float beta,
-                              float *y, size_t yld)
-{
-    OT_EACH (i, rows * cols) {
-        size_t r = i / cols, c = i % cols;
-        float v = x[r * xld + c];
-
-        y[r * yld + c] = beta == 0.0f ? v : v + beta * y[r * yld + c];
-    }
-}
-
-extern "C" void ot_cuda_copy2d(struct ot_dev *dev, enum ot_type type, size_t rows, size_t cols, const float *x,
-                               size_t xld, float beta, float *y, size_t yld)
-{
-    (void)type;
-    if (rows && cols)
-        OT_LAUNCH(dev, copy2d, ot_grid(rows * cols), OT_THREADS, rows, cols, x, xld, beta, y, yld);
-}
-
-/* This device has one format, plain. */
-extern "C" void ot_cuda_reorder(struct ot_dev *dev, const struct ot_tensor *x,
-                                const struct ot_tensor *y)
-{
-    ot_cuda_copy(dev, OT_F32, x->elems, x->data, y->data);
-}
 
 /* ---- sum of squares: one partial sum per block, then one block adds them ------------------- */
 
@@ -143,154 +82,292 @@ extern "C" void ot_cuda_bias_sums(struct ot_dev *dev, size_t rows, size_t cols, 
 
 /* ---- element by element -------------------------------------------------------------------- */
 
-__global__ static void relu_fwd(size_t n, float slope, const float *x, float *y)
+struct relu {
+    float slope;
+
+    __device__ float operator()(const float *x, size_t) const
+    {
+        return ot_relu(x[0], slope);
+    }
+};
+
+template <class T>
+static void relu_fwd(struct ot_dev *dev, size_t n, float slope, const void *x, void *y)
 {
-    OT_EACH (i, n)
-        y[i] = ot_relu(x[i], slope);
+    ot_map<T, T, 1>(dev, n, { { (const T *)x } }, (T *)y, relu{ slope });
 }
 
-extern "C" void ot_cuda_relu_fwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *x,
-                                 float *y)
+extern "C" void ot_cuda_relu_fwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope,
+                                 const float *x, float *y)
 {
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, relu_fwd, ot_grid(n), OT_THREADS, n, slope, x, y);
+    OT_BY_TYPE(type, relu_fwd, dev, n, slope, x, y);
 }
 
-__global__ static void relu_bwd(size_t n, float slope, const float *y, const float *dy, float *dx)
+struct relu_grad {
+    float slope;
+
+    __device__ float operator()(const float *x, size_t) const
+    {
+        return ot_relu_grad(x[0], x[1], slope);
+    }
+};
+
+template <class T>
+static void relu_bwd(struct ot_dev *dev, size_t n, float slope, const void *y, const void *dy,
+                     void *dx)
 {
-    OT_EACH (i, n)
-        dx[i] = ot_relu_grad(y[i], dy[i], slope);
+    ot_map<T, T, 2>(dev, n, { { (const T *)y, (const T *)dy } }, (T *)dx, relu_grad{ slope });
 }
 
-extern "C" void ot_cuda_relu_bwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope, const float *y,
-                                 const float *dy, float *dx)
+extern "C" void ot_cuda_relu_bwd(struct ot_dev *dev, enum ot_type type, size_t n, float slope,
+                                 const float *y, const float *dy, float *dx)
 {
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, relu_bwd, ot_grid(n), OT_THREADS, n, slope, y, dy, dx);
+    OT_BY_TYPE(type, relu_bwd, dev, n, slope, y, dy, dx);
 }
 
-__global__ static void dropout(size_t n, float ratio, float scale, uint64_t seed,
-                               const struct ot_step *step, uint64_t stream, const float *x, float *y)
+struct drop {
+    struct ot_channels g;
+    float ratio, scale;
+    uint64_t seed, stream;
+    const struct ot_step *step;
+
+    __device__ float operator()(const float *x, size_t i) const
+    {
+        return ot_dropout(x[0], ratio, scale, seed, step->iter, stream, ot_channel_logical(&g, i));
+    }
+};
+
+template <class T>
+static void dropout(struct ot_dev *dev, size_t n, const struct drop &d, const void *x, void *y)
 {
-    OT_EACH (i, n)
-        y[i] = ot_dropout(x[i], ratio, scale, seed, step->iter, stream, i);
+    ot_map<T, T, 1>(dev, n, { { (const T *)x } }, (T *)y, d);
 }
 
-extern "C" void ot_cuda_dropout(struct ot_dev *dev, enum ot_type type, size_t n, float ratio, float scale,
-                                uint64_t seed, uint64_t stream, const float *x,
+extern "C" void ot_cuda_dropout(struct ot_dev *dev, const struct ot_channels *g, float ratio,
+                                float scale, uint64_t seed, uint64_t stream, const float *x,
                                 float *y)
 {
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, dropout, ot_grid(n), OT_THREADS, n, ratio, scale, seed, ot_cuda_step(dev), stream, x, y);
+    const struct drop d = { *g, ratio, scale, seed, stream, ot_cuda_step(dev) };
+
+    OT_BY_TYPE(g->type, dropout, dev, ot_channel_elems(g), d, x, y);
 }
+
+/* ---- of several inputs ----------------------------------------------------------------------- */
 
 constexpr int INPUTS = 64;
 
 struct inputs { /* a kernel's argument: no table of pointers in device memory */
-    const float *x[INPUTS];
+    const void *x[INPUTS];
+    float coeff[INPUTS];
+    int k;
 };
 
+/* Whether vectors may be used. */
 static bool gather(struct ot_dev *dev, int k, const float *const *x, struct inputs *in)
 {
+    bool wide = true;
+
+    in->k = 0;
     if (k > INPUTS) {
         ot_dev_fail(dev, OT_ENOTSUP, "eltwise: at most %d inputs, got %d", INPUTS, k);
         return false;
     }
-    for (int i = 0; i < k; i++)
+    for (int i = 0; i < k; i++) {
         in->x[i] = x[i];
-    return true;
-}
-
-__global__ static void prod_fwd(size_t n, int k, const __grid_constant__ struct inputs in, float *y)
-{
-    OT_EACH (i, n) {
-        float v = in.x[0][i];
-
-        for (int j = 1; j < k; j++)
-            v *= in.x[j][i];
-        y[i] = v;
+        in->coeff[i] = 1.0f;
+        wide = wide && ot_aligned(x[i]);
     }
+    in->k = k;
+    return wide;
 }
 
-extern "C" void ot_cuda_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
-                                         float *y)
+struct product {
+    __device__ static float first(const struct inputs &, float v)
+    {
+        return v;
+    }
+
+    __device__ static float next(const struct inputs &, int, float sum, float v)
+    {
+        return sum * v;
+    }
+};
+
+struct weighted_sum {
+    __device__ static float first(const struct inputs &in, float v)
+    {
+        return in.coeff[0] * v;
+    }
+
+    __device__ static float next(const struct inputs &in, int j, float sum, float v)
+    {
+        return in.coeff[j] * v + sum;
+    }
+};
+
+template <unsigned V, class T, class Op>
+__device__ static void combine_at(const struct inputs &in, size_t i, T *y)
 {
-    (void)type;
-    struct inputs in;
+    float v[V], w[V];
 
-    if (n && gather(dev, k, x, &in))
-        OT_LAUNCH(dev, prod_fwd, ot_grid(n), OT_THREADS, n, k, in, y);
+    ot_load<V>((const T *)in.x[0] + i, v);
+    OT_UNROLL
+    for (unsigned e = 0; e < V; e++)
+        v[e] = Op::first(in, v[e]);
+    for (int j = 1; j < in.k; j++) {
+        ot_load<V>((const T *)in.x[j] + i, w);
+        OT_UNROLL
+        for (unsigned e = 0; e < V; e++)
+            v[e] = Op::next(in, j, v[e], w[e]);
+    }
+    ot_store<V>(y + i, v);
 }
 
-__global__ static void prod_bwd(size_t n, int k, const __grid_constant__ struct inputs in, int i,
-                                bool stable, const float *y, const float *dy, float *dx)
+template <unsigned V, class T, class Op>
+__global__ static void combine(size_t n, const __grid_constant__ struct inputs in, T *y)
+{
+    const size_t whole = n / V;
+
+    OT_EACH (i, whole)
+        combine_at<V, T, Op>(in, i * V, y);
+    if constexpr (V > 1)
+        OT_EACH (i, n - whole * V)
+            combine_at<1, T, Op>(in, whole * V + i, y);
+}
+
+template <class T, class Op>
+static void combined(struct ot_dev *dev, size_t n, const struct inputs &in, bool wide, void *y)
+{
+    constexpr unsigned V = OT_LANES<T>;
+
+    if (!n || !in.k)
+        return;
+    if (wide && ot_aligned(y))
+        OT_LAUNCH(dev, (combine<V, T, Op>), ot_grid(n / V), OT_THREADS, n, in, (T *)y);
+    else
+        OT_LAUNCH(dev, (combine<1, T, Op>), ot_grid(n), OT_THREADS, n, in, (T *)y);
+}
+
+extern "C" void ot_cuda_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                                         const float *const *x, float *y)
+{
+    struct inputs in;
+    const bool wide = gather(dev, k, x, &in);
+
+    if (type == OT_BF16)
+        combined<struct ot_bf16, struct product>(dev, n, in, wide, y);
+    else
+        combined<float, struct product>(dev, n, in, wide, y);
+}
+
+extern "C" void ot_cuda_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                                    const float *const *x, const float *host_coeff, float *y)
+{
+    struct inputs in;
+    const bool wide = gather(dev, k, x, &in);
+
+    for (int i = 0; host_coeff && i < in.k; i++)
+        in.coeff[i] = host_coeff[i];
+    if (type == OT_BF16)
+        combined<struct ot_bf16, struct weighted_sum>(dev, n, in, wide, y);
+    else
+        combined<float, struct weighted_sum>(dev, n, in, wide, y);
+}
+
+template <class T>
+__global__ static void prod_bwd(size_t n, const __grid_constant__ struct inputs in, int i,
+                                bool stable, const T *y, const T *dy, T *dx)
 {
     OT_EACH (e, n) {
         float v = 1.0f;
 
         if (stable) {
-            for (int j = 0; j < k; j++)
-                v *= j == i ? 1.0f : in.x[j][e];
+            for (int j = 0; j < in.k; j++)
+                v *= j == i ? 1.0f : ot_get((const T *)in.x[j] + e);
         } else {
-            v = y[e] / in.x[i][e];
+            v = ot_get(y + e) / ot_get((const T *)in.x[i] + e);
         }
-        dx[e] = v * dy[e];
+        ot_put(dx + e, v * ot_get(dy + e));
     }
 }
 
-extern "C" void ot_cuda_eltwise_prod_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
-                                         int i, bool stable, const float *y, const float *dy,
-                                         float *dx)
+template <class T>
+static void prod_grad(struct ot_dev *dev, size_t n, const struct inputs &in, int i, bool stable,
+                      const void *y, const void *dy, void *dx)
 {
-    (void)type;
-    struct inputs in;
-
-    if (n && gather(dev, k, x, &in))
-        OT_LAUNCH(dev, prod_bwd, ot_grid(n), OT_THREADS, n, k, in, i, stable, y, dy, dx);
+    if (n && in.k)
+        OT_LAUNCH(dev, prod_bwd<T>, ot_grid(n), OT_THREADS, n, in, i, stable, (const T *)y,
+                  (const T *)dy, (T *)dx);
 }
 
-__global__ static void max_fwd(size_t n, int k, const __grid_constant__ struct inputs in,
-                               int32_t *mask, float *y)
+extern "C" void ot_cuda_eltwise_prod_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                                         const float *const *x, int i, bool stable, const float *y,
+                                         const float *dy, float *dx)
+{
+    struct inputs in;
+
+    (void)gather(dev, k, x, &in);
+    OT_BY_TYPE(type, prod_grad, dev, n, in, i, stable, y, dy, dx);
+}
+
+template <class T>
+__global__ static void max_fwd(size_t n, const __grid_constant__ struct inputs in, int32_t *mask,
+                               T *y)
 {
     OT_EACH (i, n) {
-        float best = in.x[0][i];
+        float best = ot_get((const T *)in.x[0] + i);
         int32_t at = 0;
 
-        for (int j = 1; j < k; j++)
-            if (in.x[j][i] > best || (j == 1 && !(best > in.x[1][i]))) {
-                best = in.x[j][i];
+        for (int j = 1; j < in.k; j++) {
+            const float v = ot_get((const T *)in.x[j] + i);
+
+            if (v > best || (j == 1 && !(best > v))) {
+                best = v;
                 at = j;
             }
-        y[i] = best;
+        }
+        ot_put(y + i, best);
         mask[i] = at;
     }
 }
 
-extern "C" void ot_cuda_eltwise_max_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k, const float *const *x,
-                                        int32_t *mask, float *y)
+template <class T>
+static void maximum(struct ot_dev *dev, size_t n, const struct inputs &in, int32_t *mask, void *y)
 {
-    (void)type;
+    if (n && in.k)
+        OT_LAUNCH(dev, max_fwd<T>, ot_grid(n), OT_THREADS, n, in, mask, (T *)y);
+}
+
+extern "C" void ot_cuda_eltwise_max_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                                        const float *const *x, int32_t *mask, float *y)
+{
     struct inputs in;
 
-    if (n && gather(dev, k, x, &in))
-        OT_LAUNCH(dev, max_fwd, ot_grid(n), OT_THREADS, n, k, in, mask, y);
+    (void)gather(dev, k, x, &in);
+    OT_BY_TYPE(type, maximum, dev, n, in, mask, y);
 }
 
-__global__ static void max_bwd(size_t n, int i, const int32_t *mask, const float *dy, float *dx)
+struct of_winner {
+    const int32_t *mask;
+    int32_t winner;
+
+    __device__ float operator()(const float *dy, size_t i) const
+    {
+        return mask[i] == winner ? dy[0] : 0.0f;
+    }
+};
+
+template <class T>
+static void max_bwd(struct ot_dev *dev, size_t n, int i, const int32_t *mask, const void *dy,
+                    void *dx)
 {
-    OT_EACH (e, n)
-        dx[e] = mask[e] == i ? dy[e] : 0.0f;
+    ot_map<T, T, 1>(dev, n, { { (const T *)dy } }, (T *)dx, of_winner{ mask, i });
 }
 
-extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int i, const int32_t *mask,
-                                        const float *dy, float *dx)
+extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int i,
+                                        const int32_t *mask, const float *dy, float *dx)
 {
-    (void)type;
-    if (n)
-        OT_LAUNCH(dev, max_bwd, ot_grid(n), OT_THREADS, n, i, mask, dy, dx);
+    OT_BY_TYPE(type, max_bwd, dev, n, i, mask, dy, dx);
 }
 
 /* ---- solver -------------------------------------------------------------------------------- */
@@ -307,7 +384,8 @@ __device__ static void step(const struct ot_update_rule *r, const struct ot_step
                             const struct ot_update_seg *s, size_t i)
 {
     s->g[i] = ot_update_grad(r, scale, s->decay, s->w[i], s->g[i]);
-    s->w[i] -= ot_update_step(r, now->lr * s->lr_mult, now->correction, s->g[i], &s->h[i], s->h2 ? &s->h2[i] : nullptr);
+    s->w[i] -= ot_update_step(r, now->lr * s->lr_mult, now->correction, s->g[i], &s->h[i],
+                              s->h2 ? &s->h2[i] : nullptr);
 }
 
 __global__ static void solver_update(const __grid_constant__ struct segs t, int nseg,
@@ -346,6 +424,7 @@ extern "C" void ot_cuda_solver_update(struct ot_dev *dev, const struct ot_update
             t.first[i + 1] = t.first[i] + (unsigned)((t.s[i].n + chunk - 1) / chunk);
         }
         if (t.first[n])
-            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule, ot_cuda_step(dev), norm);
+            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule, ot_cuda_step(dev),
+                      norm);
     }
 }

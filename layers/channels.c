@@ -21,6 +21,7 @@ struct ot_channels ot_channels_plan(struct ot_layer *l, int from, int to, bool k
         g = (struct ot_channels){ .outer = 1, .c = 1, .inner = f->elems, .block = 1 };
     else
         f = NULL;
+    g.type = ot_type_of(f);
     l->in_fmt[0] = f;
     for (int i = 1; i < l->nin; i++)
         l->in_fmt[i] = NULL;

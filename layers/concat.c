@@ -2,10 +2,11 @@
  * concat.c - Concat: inputs side by side along one axis.  concat_dim is the old name of axis (and
  * may not be negative).  One input is copied, as in Caffe.
  */
-#include "layers/layer.h"
+#include "layers/cut.h"
 
 struct concat {
     int axis;
+    struct ot_cut cut;
 };
 
 static int choose_axis(struct ot_layer *l, const struct ot_shape *first, int *axis,
@@ -57,23 +58,33 @@ static int concat_reshape(struct ot_layer *l, struct ot_err *err)
     return 0;
 }
 
+static int concat_plan(struct ot_layer *l, struct ot_err *err)
+{
+    struct concat *s = l->state;
+
+    (void)err;
+    s->cut = ot_cut_plan(l, s->axis, &l->out[0]->data.shape);
+    return 0;
+}
+
 /* Calls copy2d for every input; forward: input -> output. */
 static void each_input(struct ot_layer *l, bool forward)
 {
     const struct concat *s = l->state;
-    const struct ot_shape *y = &l->out[0]->data.shape;
-    size_t rows = ot_count_range(y, 0, s->axis), yld = ot_count_range(y, s->axis, y->nd), at = 0;
+    const struct ot_cut *c = &s->cut;
+    const size_t yld = (size_t)l->out[0]->data.shape.dim[s->axis] * c->unit;
+    size_t at = 0;
 
     for (int i = 0; i < l->nin; i++) {
-        const struct ot_shape *x = &l->in[i]->data.shape;
-        size_t cols = ot_count_range(x, s->axis, x->nd);
+        const size_t cols = (size_t)l->in[i]->data.shape.dim[s->axis] * c->unit;
 
         if (forward)
-            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
-                              l->in[i]->data.data, cols, 0.0f, l->out[0]->data.data + at, yld);
+            l->dev->k->copy2d(l->dev, c->type, c->rows, cols, l->in[i]->data.data, cols, 0.0f,
+                              ot_cut_at(c, l->out[0]->data.data, at), yld);
         else if (ot_want_in(l, i))
-            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
-                              l->out[0]->grad.data + at, yld, 0.0f, l->in[i]->grad.data, cols);
+            l->dev->k->copy2d(l->dev, c->type, c->rows, cols,
+                              ot_cut_at(c, l->out[0]->grad.data, at), yld, 0.0f,
+                              l->in[i]->grad.data, cols);
         at += cols;
     }
 }
@@ -97,6 +108,7 @@ const struct ot_layer_ops ot_layer_concat = {
     .min_out = 1,
     .max_out = 1,
     .reshape = concat_reshape,
+    .plan = concat_plan,
     .forward = concat_forward,
     .backward = concat_backward,
 };

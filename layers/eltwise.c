@@ -1,6 +1,7 @@
 /*
  * eltwise.c - Eltwise: product, weighted sum or maximum of inputs of one shape.  MAX remembers
- * which input won; among equals Caffe's choice.  All inputs take the first one's format.
+ * which input won; among equals Caffe's choice.  All inputs take the format of
+ * the first one that is not plain.
  */
 #include "layers/layer.h"
 
@@ -48,9 +49,11 @@ static int eltwise_plan(struct ot_layer *l, struct ot_err *err)
     const struct ot_tensor *x = &l->in[0]->data;
     /* y / x would make NaN of a format's padding */
     bool divides = s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD && !s->stable;
-    const struct ot_format *fmt = divides ? NULL : x->fmt;
+    const struct ot_format *fmt = NULL;
 
     (void)err;
+    for (int i = 0; i < l->nin && !fmt && !divides; i++)
+        fmt = l->in[i]->data.fmt;
     for (int i = 0; i < l->nin; i++)
         l->in_fmt[i] = fmt;
     l->out[0]->data.fmt = fmt;
@@ -80,9 +83,7 @@ static void eltwise_forward(struct ot_layer *l)
     else if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX)
         k->eltwise_max_fwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, l->ws[0], y);
     else
-        for (int i = 0; i < l->nin; i++)
-            k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, s->coeff[i], x[i],
-                     i == 0 ? 0.0f : 1.0f, y);
+        k->eltwise_sum(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, s->coeff, y);
 }
 
 static void eltwise_backward(struct ot_layer *l)

@@ -52,6 +52,16 @@ void ot_cpu_copy2d(struct ot_dev *dev, enum ot_type type, size_t rows, size_t co
     }
 }
 
+void ot_cpu_format_of(struct ot_dev *dev, const struct ot_shape *shape, bool channels_last,
+                      enum ot_type type, const struct ot_format **fmt)
+{
+    (void)dev;
+    (void)shape;
+    (void)channels_last;
+    (void)type;
+    *fmt = NULL;
+}
+
 static struct ot_prim *find_reorder(struct ot_dev *dev, const dnnl_memory_desc_t *from,
                                     const dnnl_memory_desc_t *to)
 {

@@ -1,4 +1,5 @@
 /* neuron_cpu.c - element by element: ReLU, dropout, eltwise products and maxima. */
+#include "layers/channel_math.h"
 #include "layers/cpu_i.h"
 #include "layers/neuron_math.h"
 
@@ -20,15 +21,40 @@ void ot_cpu_relu_bwd(struct ot_dev *dev, enum ot_type type, size_t n, float slop
         dx[i] = ot_relu_grad(y[i], dy[i], slope);
 }
 
-void ot_cpu_dropout(struct ot_dev *dev, enum ot_type type, size_t n, float ratio, float scale,
+void ot_cpu_dropout(struct ot_dev *dev, const struct ot_channels *g, float ratio, float scale,
                     uint64_t seed, uint64_t stream, const float *x, float *y)
 {
     const uint64_t iter = dev->step.iter;
+    const size_t n = ot_channel_elems(g);
 
-    ot_cpu_f32(dev, type);
+    ot_cpu_f32(dev, g->type);
+    if (g->block == 1) {
 #pragma omp parallel for simd if (n > OT_CPU_GRAIN / 16) schedule(static)
+        for (size_t i = 0; i < n; i++)
+            y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, i);
+        return;
+    }
+#pragma omp parallel for if (n > OT_CPU_GRAIN / 16) schedule(static)
     for (size_t i = 0; i < n; i++)
-        y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, i);
+        y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, ot_channel_logical(g, i));
+}
+
+void ot_cpu_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                        const float *const *x, const float *host_coeff, float *y)
+{
+    ot_cpu_f32(dev, type);
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t from = 0; from < n; from += OT_CPU_GRAIN) {
+        const size_t end = from + OT_CPU_GRAIN < n ? from + OT_CPU_GRAIN : n;
+
+        for (int j = 0; j < k; j++) {
+            const float c = host_coeff ? host_coeff[j] : 1.0f;
+
+#pragma omp simd
+            for (size_t i = from; i < end; i++)
+                y[i] = j ? c * x[j][i] + y[i] : c * x[j][i];
+        }
+    }
 }
 
 void ot_cpu_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,

@@ -2,10 +2,11 @@
  * slice.c - Slice: one blob cut into several along an axis, at slice_point or in equal parts.
  * slice_dim is the old name of axis (and may not be negative).
  */
-#include "layers/layer.h"
+#include "layers/cut.h"
 
 struct slice {
     int axis;
+    struct ot_cut cut;
 };
 
 static int choose_axis(const struct ot_layer *l, const struct ot_shape *x, int *axis,
@@ -78,23 +79,32 @@ static int slice_reshape(struct ot_layer *l, struct ot_err *err)
     return 0;
 }
 
+static int slice_plan(struct ot_layer *l, struct ot_err *err)
+{
+    struct slice *s = l->state;
+
+    (void)err;
+    s->cut = ot_cut_plan(l, s->axis, &l->in[0]->data.shape);
+    return 0;
+}
+
 /* Calls copy2d for every output; forward: input -> output. */
 static void each_output(struct ot_layer *l, bool forward)
 {
     const struct slice *s = l->state;
-    const struct ot_shape *x = &l->in[0]->data.shape;
-    size_t rows = ot_count_range(x, 0, s->axis), xld = ot_count_range(x, s->axis, x->nd), at = 0;
+    const struct ot_cut *c = &s->cut;
+    const size_t xld = (size_t)l->in[0]->data.shape.dim[s->axis] * c->unit;
+    size_t at = 0;
 
     for (int i = 0; i < l->nout; i++) {
-        const struct ot_shape *y = &l->out[i]->data.shape;
-        size_t cols = ot_count_range(y, s->axis, y->nd);
+        const size_t cols = (size_t)l->out[i]->data.shape.dim[s->axis] * c->unit;
 
         if (forward)
-            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
-                              l->in[0]->data.data + at, xld, 0.0f, l->out[i]->data.data, cols);
+            l->dev->k->copy2d(l->dev, c->type, c->rows, cols, ot_cut_at(c, l->in[0]->data.data, at),
+                              xld, 0.0f, l->out[i]->data.data, cols);
         else
-            l->dev->k->copy2d(l->dev, ot_type_of(l->in[0]->data.fmt), rows, cols,
-                              l->out[i]->grad.data, cols, 0.0f, l->in[0]->grad.data + at, xld);
+            l->dev->k->copy2d(l->dev, c->type, c->rows, cols, l->out[i]->grad.data, cols, 0.0f,
+                              ot_cut_at(c, l->in[0]->grad.data, at), xld);
         at += cols;
     }
 }
@@ -119,6 +129,7 @@ const struct ot_layer_ops ot_layer_slice = {
     .min_out = 1,
     .max_out = OT_MAX_IO,
     .reshape = slice_reshape,
+    .plan = slice_plan,
     .forward = slice_forward,
     .backward = slice_backward,
 };

@@ -19,16 +19,13 @@ static void split_forward(struct ot_layer *l)
 
 static void split_backward(struct ot_layer *l)
 {
-    size_t n = l->in[0]->grad.elems;
-    float *dx = l->in[0]->grad.data;
+    const float *dy[OT_MAX_IO];
 
-    if (!ot_want_in(l, 0))
-        return;
-    if (l->out[0]->grad.data != dx)
-        l->dev->k->copy(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->out[0]->grad.data, dx);
-    for (int i = 1; i < l->nout; i++)
-        l->dev->k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, 1.0f, l->out[i]->grad.data,
-                         1.0f, dx);
+    for (int i = 0; i < l->nout; i++)
+        dy[i] = l->out[i]->grad.data;
+    if (ot_want_in(l, 0) && (l->nout > 1 || dy[0] != l->in[0]->grad.data))
+        l->dev->k->eltwise_sum(l->dev, ot_type_of(l->in[0]->data.fmt), l->in[0]->grad.elems,
+                               l->nout, dy, NULL, l->in[0]->grad.data);
 }
 
 const struct ot_layer_ops ot_layer_split = {
