@@ -12,6 +12,7 @@
 #   make bench-mining what mining costs, also with its file in trouble, MINING_ARGS=--help
 #   make bench-noise  mining against plain training under label noise, NOISE_ARGS=--help
 #   make gpu-check    on a machine with a GPU: parity, nets, compute-sanitizer, as JSON
+#   make gpu-bench    on one: speed and memory beside PyTorch on the same GPU, as JSON
 #   make bundle       build/bundle/, from which both run where our libraries and make are missing
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
 #   make deps         install the Debian packages that are missing
@@ -346,12 +347,15 @@ bench-noise: $(PROGS)
 	$(Q)OMP_NUM_THREADS=1 $(PYTHON) bench/noise --build $(B) $(NOISE_ARGS)
 
 # ---- on a machine with a GPU -----------------------------------------------------------------------
-# GPU_CHECK_ARGS: --budget SECONDS, --only PARTS, --out FILE; --help has all.
-.PHONY: gpu-check bundle bundle-built
+# GPU_CHECK_ARGS, GPU_BENCH_ARGS: --budget SECONDS, --only PARTS, --out FILE; --help has all.
+.PHONY: gpu-check gpu-bench bundle bundle-built
 gpu-check: $(PROGS) $(PLUGIN) $(GPU_TESTS)
 	$(Q)$(PYTHON) tools/gpu-check --build $(B) $(GPU_CHECK_ARGS)
 
-# It from a folder that needs no library of ours: build/bundle, to be carried there.
+gpu-bench: $(PROGS) $(PLUGIN) $(GPU_BENCHES)
+	$(Q)$(PYTHON) bench/gpu --build $(B) $(GPU_BENCH_ARGS)
+
+# Both from a folder that needs no library of ours: docs/benchmarks.md says how to carry it.
 bundle:
 	$(Q)$(MAKE) --no-print-directory BUNDLE=1 bundle-built
 bundle-built: $(PROGS) $(PLUGIN) $(GPU_TESTS) $(GPU_BENCHES)

@@ -52,7 +52,7 @@ run bin/ohempool summary out/pool.db
 result $? "ohempool reads the pool that it left"
 
 # ---- without a GPU ----
-for program in tools/gpu-check; do
+for program in tools/gpu-check bench/gpu; do
     name="$program says in one line that there is no GPU, and writes nothing"
     if [ $gpu = 1 ]; then
         skip "$name" "this machine has one"

@@ -1,0 +1,129 @@
+#!/bin/bash
+# it_gpu_bench.sh - the nets of make gpu-bench load and have the sizes of their papers and of their
+# PyTorch peers; bench/gpu runs, counts, goes on where it was, and says that there is no GPU.
+#
+# TAP on stdout.  B is the build folder (default build/release).  No figure of it means anything.
+. "$(dirname "$0")/tap.sh"
+if ! command -v python3 >/dev/null; then
+    skip "the nets of gpu-bench" "no python3"
+    echo "1..$n"
+    exit 0
+fi
+
+# ---- the nets ----
+python3 - "$B" "$T" >"$T/scenes" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import gpu_data
+print(gpu_data.scenes(sys.argv[1], sys.argv[2], 2, 1000, 600))
+END
+rc=$?
+python3 bench/nets/make.py --out "$T/nets" --synthetic --batch 2 >"$T/out" 2>>"$T/err" &&
+    python3 bench/nets/make.py --out "$T/nets" --net frcnn --source "$(cat "$T/scenes")" >>"$T/out"
+result $? "the nets and the data of Faster R-CNN are made"
+
+# As the papers count, and with the running sums of 53 batch normalisations, which Caffe has as
+# parameters: 25557032 + 53173 and 25028904 + 68277.  Drawing 10^8 weights takes time: fc6 and fc7 are
+# filled with zeros here.
+zeros() { # NET
+    case $1 in caffenet* | frcnn*)
+        for i in 6 7; do echo "--set net.layer[fc$i].inner_product_param.weight_filler.type=constant"; done ;;
+    esac
+}
+while read -r net params; do
+    want="$params parameters"
+    # shellcheck disable=SC2046
+    timeout 120 "$B/ohemtrain" $(zeros "$net") --device cpu --check "$T/nets/$net.conf" >"$T/out" 2>"$T/err"
+    rc=$?
+    [ $rc = 0 ] && grep -q " $params parameters" "$T/out"
+    result $? "$net loads, with $params parameters"
+done <<'END'
+lenet-synthetic 431.1K
+caffenet-synthetic 61.0M
+resnet50-synthetic 25.6M
+resnext50-synthetic 25.1M
+frcnn 136.9M
+END
+
+name="PyTorch's nets have as many parameters"
+if python3 -c 'import torch, torchvision' 2>/dev/null; then
+    python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import torch
+import peer_torch_gpu as p
+import peer_torch_frcnn
+p.torch = torch
+want = dict(lenet=431080, caffenet=60965224, resnet50=25557032, resnext50=25028904, frcnn=136873389)
+got = {n: sum(w.numel() for w in v[0]().parameters()) for n, v in p.CLASSIFIERS.items()}
+got['frcnn'] = sum(w.numel() for w in peer_torch_frcnn.Net().parameters())
+print(got)
+assert got == want, want
+END
+    result $? "$name"
+else
+    skip "$name" "no torch and torchvision for python3"
+fi
+
+# ---- the runner ----
+bench() { # ARGS..: sets rc
+    timeout 120 python3 bench/gpu --build "$B" --out "$T/r.json" "$@" >"$T/out" 2>"$T/err"
+    rc=$?
+}
+
+holds() { # NAME PYTHON: an expression of r, the rows
+    want=$2
+    python3 -c "import json, sys; r = json.load(open('$T/r.json')); t = [x for x in r if x['kind'] == 'training']; sys.exit(not ($2))" 2>>"$T/err"
+    result $? "$1"
+}
+
+name="without a GPU: 69, one line, no file"
+if python3 -c "import sys; sys.path.insert(0, 'bench'); import gpu_machine as g; g.driver()" 2>/dev/null; then
+    skip "$name" "this machine has one"
+else
+    bench
+    want="69 and one line"
+    [ $rc = 69 ] && [ "$(wc -l <"$T/err")" = 1 ] && [ ! -e "$T/r.json" ]
+    result $? "$name"
+fi
+lenet="--no-gpu --only nets --nets lenet --batch 4 --precisions fp32"
+# shellcheck disable=SC2086
+bench $lenet --sides synthetic
+[ $rc = 0 ] && grep -q '^NO GPU' "$T/err"
+result $? "on the CPU it goes through and says that no figure means anything"
+holds "a measurement has its rate, operations and bytes" \
+    "len(t) == 1 and t[0]['images_per_s'] > 0 and t[0]['iterations'] == 2 and t[0]['flop'] > 5e7 and t[0]['bytes'] > 1e7"
+holds "the file says that it proves nothing" "r[0]['proven'] == 'nothing: no GPU'"
+cp "$T/r.json" "$T/before.json"
+# shellcheck disable=SC2086
+bench $lenet --sides ohemtrain,synthetic --continue
+holds "--continue keeps what is there and measures the rest" \
+    "[x['side'] for x in t] == ['synthetic', 'ohemtrain'] and t[0] in json.load(open('$T/before.json'))"
+# shellcheck disable=SC2086
+bench $lenet --sides ohemtrain --budget 0
+holds "what the budget has no room for is said" "not t and r[-1]['kind'] == 'left_out'"
+bench --no-gpu --nets vgg19
+[ $rc = 64 ]
+result $? "a net that does not exist: 64"
+
+# ---- the report ----
+python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import gpu_report as g
+limits = dict(kind='limits', bf16_flop_per_s=1e15, copy_bytes_per_s=4e12)
+row = dict(kind='training', net='x', precision='bf16', side='ohemtrain', images_per_s=150.0, ms=10.0)
+row.update(g.of_limits(row, dict(flop=4e12, blobs=8e9, params=1e6), limits))
+assert row['of_product'] == 0.4 and abs(row['bytes'] - (1e10 + 3.2e7)) < 1
+assert abs(row['of_copy'] - 0.2508) < 1e-6
+peers = [dict(row, side='eager', images_per_s=100.0), dict(row, side='compile', images_per_s=140.0)]
+loss = [dict(kind='loss', kernel='softmax_loss_fwd', of_copy=0.81, ms=1.0, shape=[1], bytes_per_s=1e12),
+        dict(kind='loss', kernel='copy', of_copy=1.0, ms=1.0, shape=[1], bytes_per_s=1e12)]
+rows = [dict(kind='about', proven=None), limits, row] + peers + loss
+got = {r['against']: r['met'] for r in g.ratios(rows)}
+assert got == dict(eager=True, compile=False, copy=True), got
+assert 'MISSED' in g.table(rows + list(g.ratios(rows)))
+END
+rc=$?
+result $rc "ratios and shares are what they say, and a missed target is called so"
+echo "1..$n"
