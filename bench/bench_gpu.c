@@ -35,7 +35,7 @@ typedef void run_fn(struct bench *b);
 
 static void run_copy(struct bench *b)
 {
-    b->dev->k->copy(b->dev, b->n, b->x, b->prob);
+    b->dev->k->copy(b->dev, OT_F32, b->n, b->x, b->prob);
 }
 
 static void run_fwd(struct bench *b)

@@ -3,8 +3,8 @@
 Each net is trained by ohemtrain for 50 iterations from one seed, with its pool.  In single precision
 the losses must agree (relative 1e-3, every iteration) and the pools must hold the same rows in the
 same states: a decision that differs is a failure, and the first iteration at which the losses
-part is reported beside it.  Two runs on the GPU must agree bit for bit, with and without captured
-graphs.  TF32 and bf16 compute something else: there the mean loss must come within a tenth.
+part is reported beside it.  Two runs on the GPU must agree bit for bit, with iterations recorded as graphs
+and without.  TF32 and bf16 compute something else: there the mean loss must come within a tenth.
 """
 import json
 import math
@@ -23,7 +23,7 @@ SAME = ('deterministic=true', 'compute=FP32')
 RUNS = (
     ('fp32', SAME, 'cpu', 'losses'),
     ('again', SAME, 'fp32', 'bits'),
-    ('graphs', SAME + ('cuda_graphs=true',), 'fp32', 'bits'),
+    ('unrecorded', SAME + ('cuda_graphs=false',), 'fp32', 'bits'),
     ('tf32', ('compute=TF32',), 'cpu', 'mean'),
     ('bf16', ('compute=BF16',), 'cpu', 'mean'),
 )
