@@ -18,6 +18,7 @@ bool ot_cuda_bad(struct ot_dev *dev, cudaError_t e, const char *what)
 {
     if (e == cudaSuccess)
         return false;
+    (void)cudaGetLastError(); /* told here: the next launch is not to blame */
     ot_dev_fail(dev, e == cudaErrorMemoryAllocation ? OT_ENOMEM : OT_EDEV, "%s: %s: %s", dev->name,
                 what, cudaGetErrorString(e));
     return true;

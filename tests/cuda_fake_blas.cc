@@ -162,11 +162,14 @@ cublasStatus_t cublasCreate(cublasHandle_t *handle)
 
 cublasStatus_t cublasDestroy(cublasHandle_t handle)
 {
-    OT_BLAS(cublasDestroy);
+    call here("cublasDestroy");
+
+    if (!handle)
+        return CUBLAS_STATUS_NOT_INITIALIZED;
     wait_all(); // it does synchronise
     delete handle;
     alive(-1);
-    return CUBLAS_STATUS_SUCCESS;
+    return static_cast<cublasStatus_t>(here.injected);
 }
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream)

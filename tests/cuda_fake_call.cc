@@ -12,7 +12,8 @@ namespace
 {
 
 std::recursive_mutex all;
-std::vector<std::string> made; // calls, in order
+std::vector<std::string> made; // calls, in order; a kernel's launch is one
+std::vector<std::string> kernels;
 std::string fails;             // which function
 unsigned fails_in;             // how many calls from now
 int fails_with;
@@ -22,10 +23,13 @@ thread_local cudaError_t last_error;
 
 } // namespace
 
-call::call(const char *name) : lock(all)
+call::call(const char *name, const char *kernel) : lock(all)
 {
     made.push_back(name);
-    if (!fails.empty() && (fails == "*" || fails == name) && --fails_in == 0) {
+    if (kernel)
+        kernels.push_back(kernel);
+    if (!fails.empty() && (fails == "*" || fails == name || (kernel && fails == kernel)) &&
+        --fails_in == 0) {
         injected = fails_with;
         fails.clear();
     } else {
@@ -70,7 +74,6 @@ cudaError_t cudaGetLastError(void)
 {
     cudaError_t e = fake::last_error;
 
-    fake::made.push_back("cudaGetLastError");
     fake::last_error = fake::broken(); // which no call clears
     return e != cudaSuccess ? e : fake::broken();
 }
@@ -87,18 +90,26 @@ void ot_fake_fail(const char *function, unsigned nth, int status)
     fake::fails_with = status;
 }
 
+void ot_fake_clear_error(void)
+{
+    fake::last_error = cudaSuccess;
+}
+
 unsigned ot_fake_calls(const char *function)
 {
     unsigned n = 0;
 
     for (const std::string &name : fake::made)
         n += !strcmp(function, "*") || name == function;
+    for (const std::string &name : fake::kernels)
+        n += name == function;
     return n;
 }
 
 void ot_fake_forget(void)
 {
     fake::made.clear();
+    fake::kernels.clear();
 }
 
 const char *ot_fake_call(unsigned nth)

@@ -74,12 +74,14 @@ template <class D> cudnnStatus_t make(D **d)
     return CUDNN_STATUS_SUCCESS;
 }
 
-template <class D> cudnnStatus_t destroy(D *d)
+template <class D> cudnnStatus_t destroy(const char *name, D *d)
 {
+    call here(name);
+
     if (d)
         alive(-1);
     delete d;
-    return CUDNN_STATUS_SUCCESS;
+    return static_cast<cudnnStatus_t>(here.injected);
 }
 
 } // namespace
@@ -96,9 +98,8 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
 {
-    OT_DNN(cudnnDestroy);
     wait_all();
-    return destroy(handle);
+    return destroy("cudnnDestroy", handle);
 }
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
@@ -143,8 +144,7 @@ cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *d)
 
 cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t d)
 {
-    OT_DNN(cudnnDestroyTensorDescriptor);
-    return destroy(d);
+    return destroy("cudnnDestroyTensorDescriptor", d);
 }
 
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorFormat_t format,
@@ -177,8 +177,7 @@ cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t *d)
 
 cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t d)
 {
-    OT_DNN(cudnnDestroyFilterDescriptor);
-    return destroy(d);
+    return destroy("cudnnDestroyFilterDescriptor", d);
 }
 
 cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t d, cudnnDataType_t type,
@@ -196,8 +195,7 @@ cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t *d)
 
 cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t d)
 {
-    OT_DNN(cudnnDestroyConvolutionDescriptor);
-    return destroy(d);
+    return destroy("cudnnDestroyConvolutionDescriptor", d);
 }
 
 cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d, int ph, int pw,

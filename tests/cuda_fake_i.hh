@@ -34,7 +34,7 @@ using op_ref = std::shared_ptr<op>;
 
 // The first thing in every function of the fake: locks, counts, and may let queued work run.
 struct call {
-    explicit call(const char *name);
+    explicit call(const char *name, const char *kernel = nullptr);
     int injected = 0; // the status to return, if not 0
 
 private:
@@ -53,7 +53,7 @@ cudaError_t result(cudaError_t e);
 cudaError_t put(cudaStream_t stream, op_ref o);
 cudaError_t put(cudaStream_t stream, const char *name, std::function<void()> run);
 
-void wait(const op_ref &o); // runs what is needed, and perhaps more
+void wait(op_ref o); // runs what is needed, and perhaps more
 void wait_all();
 void some_may_run();
 bool uses(const void *host, size_t bytes); // whether something queued does
@@ -82,7 +82,12 @@ void scribble(void *p, size_t bytes); // garbage: signalling NaNs
     if (here.injected)                                               \
     return fake::result(static_cast<cudaError_t>(here.injected))
 
-// As above, of one that a broken device refuses.
+// First in one that destroys: it does so, and then returns what OT_RT_GONE() says.
+#define OT_RT_DESTROYS(name) fake::call here(#name)
+#define OT_RT_GONE()                                                                   \
+    fake::result(here.injected ? static_cast<cudaError_t>(here.injected) : fake::broken())
+
+// As OT_RT, of one that a broken device refuses.
 #define OT_RT_WORKS(name)                \
     OT_RT(name);                         \
     if (fake::broken() != cudaSuccess)   \

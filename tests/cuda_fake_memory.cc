@@ -24,7 +24,7 @@ namespace
 {
 
 constexpr size_t arena_bytes = static_cast<size_t>(16) << 30, align = 256, fence = 512;
-constexpr size_t most_filled = 8 << 20; // of a large block only the ends are garbage
+constexpr size_t most_filled = 128 << 10; // of a large block only the ends are garbage
 constexpr char fence_byte = 0x5a;
 
 char *arena;
@@ -47,6 +47,7 @@ void reach(size_t bytes)
         if (arena == MAP_FAILED)
             abort();
     }
+    bytes = (bytes + 4095) / 4096 * 4096;
     if (bytes > high) {
         if (open_count)
             mprotect(arena + high, bytes - high, PROT_READ | PROT_WRITE);
@@ -98,6 +99,25 @@ void check_block(const char *p, size_t bytes)
     poison(p, bytes, true);
 }
 
+// What lies behind the last block: the less there is, the faster it opens and closes.
+void give_up_the_end()
+{
+    const size_t page = 4096;
+    size_t end = 0;
+
+    if (!blocks.empty()) {
+        const auto last = blocks.rbegin();
+
+        end = static_cast<size_t>(last->first - arena) + up(last->second) + fence;
+    }
+    end = (end + page - 1) / page * page;
+    if (end >= high)
+        return;
+    madvise(arena + end, high - end, MADV_DONTNEED);
+    mprotect(arena + end, high - end, PROT_NONE);
+    high = end;
+}
+
 cudaError_t free_block(char *p)
 {
     const auto b = blocks.find(p);
@@ -113,6 +133,7 @@ cudaError_t free_block(char *p)
     ASAN_POISON_MEMORY_REGION(p, b->second);
     used -= up(b->second);
     blocks.erase(b);
+    give_up_the_end();
     alive(-1);
     return cudaSuccess;
 }
@@ -225,14 +246,14 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 
 cudaError_t cudaFree(void *p)
 {
-    OT_RT(cudaFree);
+    OT_RT_DESTROYS(cudaFree);
     cudaError_t e = fake::may_wait();
 
     if (!p || e != cudaSuccess)
         return fake::result(e);
     fake::wait_all();
     e = fake::free_block(static_cast<char *>(p));
-    return fake::result(fake::broken() != cudaSuccess ? fake::broken() : e);
+    return e != cudaSuccess ? fake::result(e) : OT_RT_GONE();
 }
 
 cudaError_t cudaMallocHost(void **p, size_t bytes)
@@ -249,7 +270,7 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned)
 
 cudaError_t cudaFreeHost(void *p)
 {
-    OT_RT(cudaFreeHost);
+    OT_RT_DESTROYS(cudaFreeHost);
     cudaError_t e = fake::may_wait();
 
     if (!p || e != cudaSuccess)
@@ -266,7 +287,7 @@ cudaError_t cudaFreeHost(void *p)
     fake::page_locked.erase(b);
     free(p);
     fake::alive(-1);
-    return fake::result(fake::broken());
+    return OT_RT_GONE();
 }
 
 cudaError_t cudaMemGetInfo(size_t *room, size_t *total)

@@ -197,7 +197,7 @@ bool joined(const std::shared_ptr<capture> &c)
 
 // ---- running ----------------------------------------------------------------------------------
 
-void wait(const op_ref &o)
+void wait(op_ref o)
 {
     if (!o || o->done)
         return;
@@ -206,8 +206,8 @@ void wait(const op_ref &o)
         run_path(o);
     while (!o->done)
         run(any_ready());
-    open_memory(false);
     check_fences();
+    open_memory(false);
 }
 
 void wait_all()
@@ -355,7 +355,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    OT_RT(cudaStreamDestroy);
+    OT_RT_DESTROYS(cudaStreamDestroy);
     if (!streams.count(stream))
         return result(cudaErrorInvalidResourceHandle);
     if (stream->into) {
@@ -365,7 +365,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     streams.erase(stream); // what is in it runs on
     delete stream;
     alive(-1);
-    return result(broken());
+    return OT_RT_GONE();
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
@@ -451,12 +451,12 @@ cudaError_t cudaEventCreate(cudaEvent_t *event)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-    OT_RT(cudaEventDestroy);
+    OT_RT_DESTROYS(cudaEventDestroy);
     if (!events.erase(event))
         return result(cudaErrorInvalidResourceHandle);
     delete event;
     alive(-1);
-    return result(broken());
+    return OT_RT_GONE();
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
@@ -599,18 +599,18 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t gra
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
-    OT_RT(cudaGraphDestroy);
+    OT_RT_DESTROYS(cudaGraphDestroy);
     delete graph;
     alive(-1);
-    return result(broken());
+    return OT_RT_GONE();
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 {
-    OT_RT(cudaGraphExecDestroy);
+    OT_RT_DESTROYS(cudaGraphExecDestroy);
     delete exec;
     alive(-1);
-    return result(broken());
+    return OT_RT_GONE();
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t stream)

@@ -26,9 +26,8 @@ static cudaError_t shape_is_fine(dim3 grid, dim3 block, size_t shared)
 void ot_host_launch(struct ot_dev *dev, const char *kernel, dim3 grid, dim3 block, size_t shared,
                     std::function<void()> run)
 {
-    call here("cudaLaunchKernel"), named(kernel);
-    cudaError_t e = here.injected ? static_cast<cudaError_t>(here.injected)
-                                  : static_cast<cudaError_t>(named.injected);
+    call here("cudaLaunchKernel", kernel);
+    cudaError_t e = static_cast<cudaError_t>(here.injected);
 
     if (e == cudaSuccess)
         e = broken() != cudaSuccess ? broken() : shape_is_fine(grid, block, shared);
@@ -36,6 +35,7 @@ void ot_host_launch(struct ot_dev *dev, const char *kernel, dim3 grid, dim3 bloc
         e = put(ot_cuda_stream(dev), kernel,
                 [=] { ot_fibres_run(kernel, grid, block, shared, run); });
     result(e);
+    ot_cuda_launched(dev, kernel); // as launch.h does
 }
 
 extern "C" {

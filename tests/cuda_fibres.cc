@@ -13,7 +13,7 @@
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
-#    include <sanitizer/common_interface_defs.h>
+#    include <sanitizer/asan_interface.h>
 #endif
 #ifndef __x86_64__
 #    include <ucontext.h>
@@ -120,19 +120,13 @@ void begin()
     work();
 }
 
-fibre *fresh_fibre()
+// Forgets what was on its stack.
+void start_anew(fibre *f)
 {
-    for (fibre *f : pool)
-        if (f->idle)
-            return f;
-
-    fibre *f = new fibre();
-
-    f->stack = static_cast<char *>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (f->stack == MAP_FAILED)
-        abort();
     f->idle = true;
+#ifdef __SANITIZE_ADDRESS__
+    ASAN_UNPOISON_MEMORY_REGION(f->stack, stack_bytes);
+#endif
 #ifdef __x86_64__
     void **top = reinterpret_cast<void **>(f->stack + stack_bytes) - 1;
 
@@ -146,6 +140,21 @@ fibre *fresh_fibre()
     f->context.uc_link = nullptr;
     makecontext(&f->context, begin, 0);
 #endif
+}
+
+fibre *fresh_fibre()
+{
+    for (fibre *f : pool)
+        if (f->idle)
+            return f;
+
+    fibre *f = new fibre();
+
+    f->stack = static_cast<char *>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (f->stack == MAP_FAILED)
+        abort();
+    start_anew(f);
     pool.push_back(f);
     return f;
 }
@@ -248,8 +257,8 @@ void run_block()
             break;
         }
     for (unsigned t = 0; t < count; t++)
-        if (threads[t].state != DONE) // its stack is lost
-            pool.erase(std::remove(pool.begin(), pool.end(), threads[t].on), pool.end());
+        if (threads[t].state != DONE)
+            start_anew(threads[t].on);
 }
 
 void set_order(uint64_t *random)

@@ -30,6 +30,9 @@ void ot_fake_capacity(size_t bytes);
  * "*" counts every call. */
 void ot_fake_fail(const char *function, unsigned nth, int status);
 
+/* Forgets what cudaGetLastError() would return. */
+void ot_fake_clear_error(void);
+
 /* From the nth operation that runs from now on, the device is broken: all that follows is not
  * done, and waiting returns `status`.  0: whole again. */
 void ot_fake_break(unsigned nth, int status);
@@ -51,8 +54,40 @@ size_t ot_fake_queued(void);
 /* The first wrong use since the last call, in words; false when there was none. */
 bool ot_fake_wrong(char *what, size_t n);
 
-/* For tests of tests: reads device memory from the host's side, as a debugger would. */
+/* Reads device memory past the queue, as a debugger would. */
 void ot_fake_peek(void *host, const void *device, size_t bytes);
+
+/* What the fake itself promises (cuda_fake_self.cc): NULL, or what is wrong with it. */
+#define OT_FAKE_SELF(X)                                              \
+    X(what_is_queued_runs_when_it_is_waited_for)                     \
+    X(pinned_memory_is_read_when_the_copy_runs_and_pageable_at_once) \
+    X(what_arrives_is_garbage_until_it_does)                         \
+    X(streams_run_apart_but_for_events)                              \
+    X(memory_is_fenced_and_what_does_not_fit_is_refused)             \
+    X(a_graph_replays_what_was_recorded)                             \
+    X(waiting_and_allocating_spoil_a_capture)                        \
+    X(a_capture_must_be_joined)                                      \
+    X(a_product_checks_its_leading_dimensions)                       \
+    X(tf32_and_bf16_round)                                           \
+    X(a_convolution_checks_its_shapes_and_workspace)                 \
+    X(a_barrier_that_not_all_reach_is_told)                          \
+    X(lanes_exchange_within_their_group)
+#define OT_FAKE_DECLARE(name) const char *ot_fake_self_##name(void) __attribute__((weak));
+OT_FAKE_SELF(OT_FAKE_DECLARE)
+#undef OT_FAKE_DECLARE
+
+#pragma weak ot_fake_schedule
+#pragma weak ot_fake_capacity
+#pragma weak ot_fake_fail
+#pragma weak ot_fake_break
+#pragma weak ot_fake_clear_error
+#pragma weak ot_fake_calls
+#pragma weak ot_fake_forget
+#pragma weak ot_fake_call
+#pragma weak ot_fake_live
+#pragma weak ot_fake_queued
+#pragma weak ot_fake_wrong
+#pragma weak ot_fake_peek
 
 #ifdef __cplusplus
 }

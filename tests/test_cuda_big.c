@@ -72,6 +72,7 @@ typedef bool test_of_size(struct ot_dev *dev, size_t n);
 static bool element_wise(struct ot_dev *dev, size_t n)
 {
     static struct big b;
+    const struct ot_channels all = { .outer = 1, .c = 1, .inner = n, .block = 1 };
     struct ot_update_seg own = { .n = n };
     struct ot_err err = OT_ERR_INIT;
     double *norm, sum, want;
@@ -89,7 +90,7 @@ static bool element_wise(struct ot_dev *dev, size_t n)
         for (size_t i = 0; i < W; i++)
             assert_near(b.got[w][i], 2.0f * b.v[w][i] + ot_relu(b.v[w][i], 0.5f), 1e-6);
     ot_dev_step(dev, &(struct ot_step){ .iter = 5 });
-    dev->k->dropout(dev, OT_F32, n, 0.5f, 2.0f, 7, 3, b.x, b.y);
+    dev->k->dropout(dev, &all, 0.5f, 2.0f, 7, 3, b.x, b.y);
     look(&b, b.y);
     for (size_t w = 0; w < WINDOWS; w++)
         for (size_t i = 0; i < W; i++)
