@@ -228,7 +228,7 @@ IT := $(sort $(wildcard tests/it_*.sh))
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-built
 
-check-built: $(PROGS) $(TESTS) $(B)/tests/run_nets $(PLUGIN)
+check-built: $(PROGS) $(TESTS) $(B)/tests/run_nets $(PLUGIN) $(GPU_BENCHES)
 	$(Q)tools/run-tests --build $(B) $(TESTS) $(IT)
 
 # Real nets: what is missing beside them (data, mean images, weights) is made for the run.
@@ -240,7 +240,7 @@ nets: $(B)/tests/run_nets
 asan:
 	$(Q)$(MAKE) --no-print-directory MODE=asan asan-built
 .PHONY: asan-built tsan-built
-asan-built: $(PROGS) $(TESTS) $(B)/tests/run_nets
+asan-built: $(PROGS) $(TESTS) $(B)/tests/run_nets $(GPU_BENCHES)
 	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 tools/run-tests --build $(B) $(TESTS) $(IT)
 
 # The modules with threads of their own; OpenMP is left out, TSan does not know libgomp's barriers.

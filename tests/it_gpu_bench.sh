@@ -23,17 +23,10 @@ python3 bench/nets/make.py --out "$T/nets" --synthetic --batch 2 >"$T/out" 2>>"$
 result $? "the nets and the data of Faster R-CNN are made"
 
 # As the papers count, and with the running sums of 53 batch normalisations, which Caffe has as
-# parameters: 25557032 + 53173 and 25028904 + 68277.  Drawing 10^8 weights takes time: fc6 and fc7 are
-# filled with zeros here.
-zeros() { # NET
-    case $1 in caffenet* | frcnn*)
-        for i in 6 7; do echo "--set net.layer[fc$i].inner_product_param.weight_filler.type=constant"; done ;;
-    esac
-}
+# parameters: 25557032 + 53173 and 25028904 + 68277.
 while read -r net params; do
     want="$params parameters"
-    # shellcheck disable=SC2046
-    timeout 120 "$B/ohemtrain" $(zeros "$net") --device cpu --check "$T/nets/$net.conf" >"$T/out" 2>"$T/err"
+    timeout 120 "$B/ohemtrain" --device cpu --check "$T/nets/$net.conf" >"$T/out" 2>"$T/err"
     rc=$?
     [ $rc = 0 ] && grep -q " $params parameters" "$T/out"
     result $? "$net loads, with $params parameters"
@@ -63,6 +56,18 @@ END
     result $? "$name"
 else
     skip "$name" "no torch and torchvision for python3"
+fi
+
+# ---- the loss's kernels ----
+if [ -x "$B/bench/bench_gpu" ]; then
+    timeout 60 "$B/bench/bench_gpu" cpu 2 21 256 >"$T/out" 2>"$T/err"
+    rc=$?
+    want="copy, forward, backward, product"
+    [ $rc = 0 ] && [ "$(sed 's/{"kernel": "\([a-z_]*\)".*/\1/' "$T/out" | tr '\n' ' ')" = \
+        "copy softmax_loss_fwd softmax_loss_bwd gemm " ]
+    result $? "bench_gpu times the fused loss beside a copy"
+else
+    skip "bench_gpu times the fused loss beside a copy" "not built"
 fi
 
 # ---- the runner ----
@@ -117,11 +122,13 @@ row.update(g.of_limits(row, dict(flop=4e12, blobs=8e9, params=1e6), limits))
 assert row['of_product'] == 0.4 and abs(row['bytes'] - (1e10 + 3.2e7)) < 1
 assert abs(row['of_copy'] - 0.2508) < 1e-6
 peers = [dict(row, side='eager', images_per_s=100.0), dict(row, side='compile', images_per_s=140.0)]
-loss = [dict(kind='loss', kernel='softmax_loss_fwd', of_copy=0.81, ms=1.0, shape=[1], bytes_per_s=1e12),
-        dict(kind='loss', kernel='copy', of_copy=1.0, ms=1.0, shape=[1], bytes_per_s=1e12)]
+def kernel(name, of_copy):
+    return dict(kind='loss', kernel=name, of_copy=of_copy, ms=1.0, shape=[1], bytes_per_s=3.5e12 * of_copy)
+# PyTorch's copy is faster than ours: 0.9 of 3.5 is 0.79 of 4
+loss = [kernel('softmax_loss_fwd', 0.95), kernel('softmax_loss_bwd', 0.9), kernel('copy', 1.0)]
 rows = [dict(kind='about', proven=None), limits, row] + peers + loss
-got = {r['against']: r['met'] for r in g.ratios(rows)}
-assert got == dict(eager=True, compile=False, copy=True), got
+got = {r.get('kernel', r['against']): r['met'] for r in g.ratios(rows)}
+assert got == dict(eager=True, compile=False, softmax_loss_fwd=True, softmax_loss_bwd=False), got
 assert 'MISSED' in g.table(rows + list(g.ratios(rows)))
 END
 rc=$?
