@@ -13,8 +13,8 @@ import shutil
 import sqlite3
 import subprocess
 
-import gpu_data
 import gpu_machine as gm
+import synthetic_data
 
 LOSS_TOLERANCE = 1e-3
 MEAN_TOLERANCE = 0.1
@@ -32,9 +32,9 @@ RUNS = (
 def nets(check, folder):
     build = check.args.build
     return {
-        'lenet': ('bench/nets/mining_lenet.conf', gpu_data.digits(build, folder, 4000, 0.25),
+        'lenet': ('bench/nets/mining_lenet.conf', synthetic_data.digits(build, folder, 4000, 0.25),
                   ('mining.quantile=0.8', 'mining.window=256')),
-        'frcnn': ('configs/frcnn.conf', gpu_data.scenes(build, folder, 60, 160, 160),
+        'frcnn': ('configs/frcnn.conf', synthetic_data.scenes(build, folder, 60, 160, 160),
                   ('mining.warmup=0',)),
     }
 
@@ -136,7 +136,7 @@ def compare_devices(check):
     try:
         for net, (conf, source, sets) in nets(check, os.path.join(check.data, 'data')).items():
             rows += compare_net(check, net, conf, source, sets)
-    except (gm.Failure, OSError, sqlite3.Error, subprocess.SubprocessError) as e:
+    except (gm.Failure, synthetic_data.CannotMake, OSError, sqlite3.Error, subprocess.SubprocessError) as e:
         rows.append(dict(ok=False, failed=str(e)))
     shutil.rmtree(check.data, ignore_errors=True)
     return dict(rows=rows, ok=bool(rows) and all(r['ok'] for r in rows))

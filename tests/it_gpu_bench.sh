@@ -14,8 +14,8 @@ fi
 python3 - "$B" "$T" >"$T/scenes" 2>"$T/err" <<'END'
 import sys
 sys.path.insert(0, 'bench')
-import gpu_data
-print(gpu_data.scenes(sys.argv[1], sys.argv[2], 2, 1000, 600))
+import synthetic_data
+print(synthetic_data.scenes(sys.argv[1], sys.argv[2], 2, 1000, 600))
 END
 rc=$?
 python3 bench/nets/make.py --out "$T/nets" --synthetic --batch 2 >"$T/out" 2>>"$T/err" &&

@@ -1,5 +1,4 @@
-"""Data that make gpu-check and make gpu-bench make on the spot, all synthetic: neither has to be
-carried to the machine."""
+"""Data that the benchmarks and gpu-check make on the spot, so that none has to be carried."""
 import os
 import random
 import shutil
@@ -7,13 +6,15 @@ import struct
 import subprocess
 import zlib
 
-import gpu_machine as gm
+
+class CannotMake(Exception):
+    pass
 
 
 def call(*command):
     p = subprocess.run(command, capture_output=True, text=True, check=False)
     if p.returncode:
-        raise gm.Failure(70, f'{" ".join(command)}: exit {p.returncode}: {p.stderr.strip()[-500:]}')
+        raise CannotMake(f'{" ".join(command)}: exit {p.returncode}: {p.stderr.strip()[-500:]}')
 
 
 def idx_files(folder, count, wrong=0.0, seed=1):
@@ -71,9 +72,8 @@ def write_png(path, width, height, rng):
                 chunk(b'IDAT', zlib.compress(rows, 0)) + chunk(b'IEND', b''))
 
 
-def pictures(build, folder, count, width, height, classes):
+def pictures(build, path, count, width, height, classes):
     """An LMDB of raw 3 x height x width records of noise; made once."""
-    path = os.path.join(folder, f'pictures-{count}-{width}x{height}.lmdb')
     if os.path.exists(os.path.join(path, 'data.mdb')):
         return path
     png = path + '-png'
