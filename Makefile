@@ -367,7 +367,7 @@ bundle-built: $(PROGS) $(PLUGIN) $(GPU_TESTS) $(GPU_BENCHES)
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
 # without CUDA's and HDF5's headers these cannot be read
-NO_TIDY := $(if $(CUDNN),,cuda/conv.c cuda/device.c cuda/gemm.c cuda/ip.c) \
+NO_TIDY := $(if $(CUDNN),,$(addprefix cuda/,conv.c conv_choice.c device.c gemm.c ip.c memory.c record.c transfer.c)) \
            $(if $(filter 1,$(HDF5)),,data/hdf5.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
 lint: $(GEN)/proto/caffe.pb-c.h $(SQL_H)

@@ -1,9 +1,12 @@
 /*
- * conv.c - convolution through cuDNN, plain NCHW in fp32.
+ * conv.c - convolution through cuDNN.
  *
- * The algorithm of each direction is the first that cuDNN's own ranking names which is fp32
- * without TF32, gives the same bits on every run, and needs no more than workspace_limit; it is
- * chosen when the plan is made, so the loop neither measures nor allocates.
+ * What is computed in FP32 stays in plain order.  TF32 and BF16 want channels last, for which
+ * tensor cores are made: x and y are kept so by the net, and so are the weights, which are fp32
+ * always.  With BF16 a bf16 copy of the weights is made for each call, and gradients of weights,
+ * which cuDNN gives in bf16, are added to those in fp32.  Where cuDNN has no algorithm for that
+ * (conv_choice.c), plain order is tried, then fp32 in plain order.  Biases and their gradients are
+ * kernels of our own, in fp32.
  *
  * A deconvolution is the plan of the convolution whose gradient it is: x and y, forward and
  * backward-data change roles.
@@ -11,165 +14,196 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cuda/device_i.h"
-
-static const size_t workspace_limit = (size_t)256 << 20;
+#include "cuda/conv_i.h"
 
 struct conv {
     struct ot_plan base;
-    struct ot_conv_geom g; /* of the convolution */
-    bool transposed;       /* a deconvolution from y to x */
-    cudnnTensorDescriptor_t x, y, b;
-    cudnnFilterDescriptor_t w;
-    cudnnConvolutionDescriptor_t op;
-    cudnnConvolutionFwdAlgo_t fwd;
-    cudnnConvolutionBwdDataAlgo_t data;
-    cudnnConvolutionBwdFilterAlgo_t filter;
-    size_t fwd_bytes, data_bytes, filter_bytes, y_elems, w_elems;
-    int b_elems;
+    struct ot_conv_desc d;
+    bool transposed; /* a deconvolution from y to x */
+    struct ot_conv_algo algo[OT_CONV_WAYS];
+    size_t w_elems, w_room; /* bytes in scratch of weights in bf16 */
+    struct ot_channels out; /* of what forward makes */
 };
+
+/* How x, y and w may be kept. */
+struct layout {
+    bool last;
+    enum ot_type type;
+};
+
+/* ---- describing ---------------------------------------------------------------------------- */
+
+static void drop_desc(struct ot_conv_desc *d)
+{
+    if (d->x)
+        (void)cudnnDestroyTensorDescriptor(d->x);
+    if (d->y)
+        (void)cudnnDestroyTensorDescriptor(d->y);
+    if (d->w)
+        (void)cudnnDestroyFilterDescriptor(d->w);
+    for (int i = 0; i < OT_CONV_WAYS; i++)
+        if (d->op[i])
+            (void)cudnnDestroyConvolutionDescriptor(d->op[i]);
+    d->x = d->y = NULL;
+    d->w = NULL;
+    memset(d->op, 0, sizeof d->op);
+}
 
 static void free_conv(struct ot_plan *plan)
 {
     struct conv *p = (struct conv *)(void *)plan;
 
-    if (p->x)
-        (void)cudnnDestroyTensorDescriptor(p->x);
-    if (p->y)
-        (void)cudnnDestroyTensorDescriptor(p->y);
-    if (p->b)
-        (void)cudnnDestroyTensorDescriptor(p->b);
-    if (p->w)
-        (void)cudnnDestroyFilterDescriptor(p->w);
-    if (p->op)
-        (void)cudnnDestroyConvolutionDescriptor(p->op);
+    drop_desc(&p->d);
     ot_free(p);
 }
 
-static cudnnStatus_t plain(cudnnTensorDescriptor_t *d, int n, int c, int h, int w)
+static cudnnDataType_t type_of(enum ot_type type)
 {
-    cudnnStatus_t s = cudnnCreateTensorDescriptor(d);
-
-    return s ? s : cudnnSetTensor4dDescriptor(*d, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, c, h, w);
+    return type == OT_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
-static bool describe(struct ot_dev *dev, struct conv *p)
+static size_t count4(int n, int c, int h, int w)
 {
-    const struct ot_conv_geom *g = &p->g;
-
-    return !ot_cudnn_bad(dev, plain(&p->x, g->n, g->c, g->h, g->w), "convolution's input") &&
-           !ot_cudnn_bad(dev, plain(&p->y, g->n, g->oc, g->oh, g->ow), "convolution's output") &&
-           !ot_cudnn_bad(dev, plain(&p->b, 1, p->b_elems, 1, 1), "convolution's bias") &&
-           !ot_cudnn_bad(dev, cudnnCreateFilterDescriptor(&p->w), "convolution's weights") &&
-           !ot_cudnn_bad(dev,
-                         cudnnSetFilter4dDescriptor(p->w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW,
-                                                    g->oc, g->c / g->group, g->kh, g->kw),
-                         "convolution's weights") &&
-           !ot_cudnn_bad(dev, cudnnCreateConvolutionDescriptor(&p->op), "convolution") &&
-           !ot_cudnn_bad(dev,
-                         cudnnSetConvolution2dDescriptor(p->op, g->ph, g->pw, g->sh, g->sw, g->dh,
-                                                         g->dw, CUDNN_CROSS_CORRELATION,
-                                                         CUDNN_DATA_FLOAT),
-                         "convolution") &&
-           !ot_cudnn_bad(dev, cudnnSetConvolutionGroupCount(p->op, g->group), "group") &&
-           !ot_cudnn_bad(dev, cudnnSetConvolutionMathType(p->op, CUDNN_FMA_MATH), "convolution");
+    return (size_t)n * (size_t)c * (size_t)h * (size_t)w;
 }
 
-/* Whether a ranked algorithm may be taken. */
-static bool fits(cudnnStatus_t s, size_t bytes, cudnnDeterminism_t repeats, cudnnMathType_t math)
+static cudnnStatus_t describe_blob(cudnnTensorDescriptor_t *t, struct layout l, int n, int c, int h,
+                                   int w)
 {
-    return s == CUDNN_STATUS_SUCCESS && bytes <= workspace_limit &&
-           repeats == CUDNN_DETERMINISTIC && (math == CUDNN_FMA_MATH || math == CUDNN_DEFAULT_MATH);
+    cudnnStatus_t s = cudnnCreateTensorDescriptor(t);
+
+    return s ? s
+             : cudnnSetTensor4dDescriptor(*t, l.last ? CUDNN_TENSOR_NHWC : CUDNN_TENSOR_NCHW,
+                                          type_of(l.type), n, c, h, w);
 }
 
-static void none_fits(struct ot_dev *dev, const struct conv *p, const char *direction)
+static cudnnStatus_t describe_op(cudnnConvolutionDescriptor_t *op, const struct ot_conv_geom *g,
+                                 cudnnMathType_t math)
 {
-    const struct ot_conv_geom *g = &p->g;
+    cudnnStatus_t s = cudnnCreateConvolutionDescriptor(op);
+
+    s = s ? s
+          : cudnnSetConvolution2dDescriptor(*op, g->ph, g->pw, g->sh, g->sw, g->dh, g->dw,
+                                            CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT);
+    s = s ? s : cudnnSetConvolutionGroupCount(*op, g->group);
+    return s ? s : cudnnSetConvolutionMathType(*op, math);
+}
+
+static cudnnStatus_t describe(struct ot_dev *dev, struct ot_conv_desc *d, struct layout l)
+{
+    const struct ot_conv_geom *g = &d->g;
+    const size_t bytes = ot_type_bytes(l.type);
+    cudnnStatus_t s;
+
+    drop_desc(d);
+    d->last = l.last;
+    d->type = l.type;
+    d->x_bytes = bytes * count4(g->n, g->c, g->h, g->w);
+    d->y_bytes = bytes * count4(g->n, g->oc, g->oh, g->ow);
+    d->w_bytes = bytes * count4(g->oc, g->c / g->group, g->kh, g->kw);
+    s = describe_blob(&d->x, l, g->n, g->c, g->h, g->w);
+    s = s ? s : describe_blob(&d->y, l, g->n, g->oc, g->oh, g->ow);
+    s = s ? s : cudnnCreateFilterDescriptor(&d->w);
+    s = s ? s
+          : cudnnSetFilter4dDescriptor(d->w, type_of(l.type),
+                                       l.last ? CUDNN_TENSOR_NHWC : CUDNN_TENSOR_NCHW, g->oc,
+                                       g->c / g->group, g->kh, g->kw);
+    for (int i = 0; i < OT_CONV_WAYS; i++)
+        s = s ? s : describe_op(&d->op[i], g, ot_cuda_conv_math(dev, l.type));
+    return s;
+}
+
+/* ---- planning ------------------------------------------------------------------------------ */
+
+/* Whether the plan will be asked for this way. */
+static bool wants(const struct conv *p, enum ot_conv_way way)
+{
+    const struct ot_conv_geom *g = &p->d.g;
+    const bool forward = way == (p->transposed ? OT_CONV_DATA : OT_CONV_FORWARD);
+
+    return forward || (g->training && (g->need_dx || way == OT_CONV_FILTER));
+}
+
+/* Describes and chooses; not latched. */
+static cudnnStatus_t prepare(struct ot_dev *dev, struct conv *p, struct layout l)
+{
+    struct ot_conv_bench bench = { 0 };
+    cudnnStatus_t s = describe(dev, &p->d, l);
+
+    for (int way = 0; way < OT_CONV_WAYS; way++) {
+        if (s || !wants(p, (enum ot_conv_way)way))
+            continue;
+        s = ot_cuda_conv_choose(dev, &p->d, (enum ot_conv_way)way, &bench, &p->algo[way]);
+        s = s ? s : cudnnSetConvolutionMathType(p->d.op[way], p->algo[way].math);
+    }
+    ot_cuda_conv_bench_free(&bench);
+    return s;
+}
+
+static void none_fits(struct ot_dev *dev, const struct conv *p)
+{
+    const struct ot_conv_geom *g = &p->d.g;
 
     ot_dev_fail(dev, OT_ENOTSUP,
-                "cuDNN has no %s convolution of %dx%dx%dx%d by %dx%d to %d channels within %zu MiB "
+                "cuDNN has no%s convolution of %dx%dx%dx%d by %dx%d to %d channels within %zu MiB "
                 "of workspace",
-                direction, g->n, g->c, g->h, g->w, g->kh, g->kw, g->oc, workspace_limit >> 20);
+                ot_cuda_of(dev)->conf.deterministic ? " deterministic" : "", g->n, g->c, g->h, g->w,
+                g->kh, g->kw, g->oc, ot_cuda_of(dev)->conf.workspace_bytes >> 20);
 }
 
-static bool choose_forward(struct ot_dev *dev, struct conv *p)
+/* The first layout for which cuDNN has algorithms. */
+static bool settle(struct ot_dev *dev, struct conv *p)
 {
-    cudnnConvolutionFwdAlgoPerf_t rank[CUDNN_CONVOLUTION_FWD_ALGO_COUNT];
-    int n = 0;
+    static const struct layout layouts[] = {
+        { true, OT_BF16 }, { false, OT_BF16 }, { true, OT_F32 }, { false, OT_F32 }
+    };
+    const enum ot_compute compute = ot_cuda_of(dev)->conf.compute;
+    const bool plain = p->d.g.plain || compute == OT_COMPUTE_FP32;
+    cudnnStatus_t s = CUDNN_STATUS_NOT_SUPPORTED;
 
-    if (ot_cudnn_bad(
-            dev,
-            cudnnGetConvolutionForwardAlgorithm_v7(ot_cuda_of(dev)->cudnn, p->x, p->w, p->op, p->y,
-                                                   CUDNN_CONVOLUTION_FWD_ALGO_COUNT, &n, rank),
-            "choice of a convolution"))
-        return false;
-    for (int i = 0; i < n; i++)
-        if (fits(rank[i].status, rank[i].memory, rank[i].determinism, rank[i].mathType)) {
-            p->fwd = rank[i].algo;
-            p->fwd_bytes = rank[i].memory;
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        if ((layouts[i].type == OT_BF16 && compute != OT_COMPUTE_BF16) ||
+            (plain && (layouts[i].last || layouts[i].type != OT_F32)))
+            continue;
+        p->d.last = layouts[i].last;
+        p->d.type = layouts[i].type;
+        if (p->d.g.n == 0) /* nothing to compute */
             return true;
-        }
-    none_fits(dev, p, "forward");
+        s = prepare(dev, p, layouts[i]);
+        if (s == CUDNN_STATUS_SUCCESS)
+            return true;
+    }
+    if (s == CUDNN_STATUS_NOT_SUPPORTED)
+        none_fits(dev, p);
+    else
+        (void)ot_cudnn_bad(dev, s, "choice of a convolution");
     return false;
 }
 
-static bool choose_data(struct ot_dev *dev, struct conv *p)
+static void tell(struct ot_dev *dev, struct conv *p, struct ot_plan_info *info)
 {
-    cudnnConvolutionBwdDataAlgoPerf_t rank[CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT];
-    int n = 0;
+    const struct ot_conv_geom *g = &p->d.g;
+    const struct ot_shape x = ot_shape4(g->n, g->c, g->h, g->w),
+                          y = ot_shape4(g->n, g->oc, g->oh, g->ow),
+                          w = ot_shape4(g->oc, g->c / g->group, g->kh, g->kw);
+    const struct ot_format *fx = ot_cuda_format(dev, &x, p->d.last, p->d.type),
+                           *fy = ot_cuda_format(dev, &y, p->d.last, p->d.type);
+    const struct ot_shape *out = p->transposed ? &x : &y;
 
-    if (ot_cudnn_bad(dev,
-                     cudnnGetConvolutionBackwardDataAlgorithm_v7(
-                         ot_cuda_of(dev)->cudnn, p->w, p->y, p->op, p->x,
-                         CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT, &n, rank),
-                     "choice of a convolution"))
-        return false;
-    for (int i = 0; i < n; i++)
-        if (fits(rank[i].status, rank[i].memory, rank[i].determinism, rank[i].mathType)) {
-            p->data = rank[i].algo;
-            p->data_bytes = rank[i].memory;
-            return true;
-        }
-    none_fits(dev, p, "backward data");
-    return false;
-}
-
-static bool choose_filter(struct ot_dev *dev, struct conv *p)
-{
-    cudnnConvolutionBwdFilterAlgoPerf_t rank[CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT];
-    int n = 0;
-
-    if (ot_cudnn_bad(dev,
-                     cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-                         ot_cuda_of(dev)->cudnn, p->x, p->y, p->op, p->w,
-                         CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT, &n, rank),
-                     "choice of a convolution"))
-        return false;
-    for (int i = 0; i < n; i++)
-        if (fits(rank[i].status, rank[i].memory, rank[i].determinism, rank[i].mathType)) {
-            p->filter = rank[i].algo;
-            p->filter_bytes = rank[i].memory;
-            return true;
-        }
-    none_fits(dev, p, "backward filter");
-    return false;
-}
-
-static bool choose(struct ot_dev *dev, struct conv *p, struct ot_plan_info *info)
-{
-    const struct ot_conv_geom *g = &p->g;
-    bool back = g->training && g->need_dx;
-
-    if (((back || !p->transposed) && !choose_forward(dev, p)) ||
-        (g->training && !choose_filter(dev, p)) ||
-        ((back || p->transposed) && !choose_data(dev, p)))
-        return false;
-    info->scratch_bytes = p->fwd_bytes;
-    if (p->data_bytes > info->scratch_bytes)
-        info->scratch_bytes = p->data_bytes;
-    if (p->filter_bytes > info->scratch_bytes)
-        info->scratch_bytes = p->filter_bytes;
-    return true;
+    info->x = p->transposed ? fy : fx;
+    info->y = p->transposed ? fx : fy;
+    info->w = ot_cuda_format(dev, &w, p->d.last, OT_F32);
+    info->y_elems = ot_count(out);
+    info->w_elems = p->w_elems = ot_count(&w);
+    p->w_room = p->d.type == OT_BF16 ? (p->d.w_bytes + 255) / 256 * 256 : 0;
+    for (int way = 0; way < OT_CONV_WAYS; way++)
+        if (p->w_room + p->algo[way].bytes > info->scratch_bytes)
+            info->scratch_bytes = p->w_room + p->algo[way].bytes;
+    p->out = (struct ot_channels){ .outer = (size_t)out->dim[0],
+                                   .c = (size_t)out->dim[1],
+                                   .inner = (size_t)out->dim[2] * (size_t)out->dim[3],
+                                   .block = info->y ? info->y->block : 1,
+                                   .type = p->d.type };
 }
 
 static void make_plan(struct ot_dev *dev, const struct ot_conv_geom *g, bool transposed,
@@ -181,18 +215,13 @@ static void make_plan(struct ot_dev *dev, const struct ot_conv_geom *g, bool tra
     memset(info, 0, sizeof *info);
     if (!p)
         return;
-    p->g = *g;
+    p->d.g = *g;
     p->transposed = transposed;
-    p->b_elems = transposed ? g->c : g->oc;
-    p->y_elems = (size_t)g->n * (size_t)g->oc * (size_t)g->oh * (size_t)g->ow;
-    info->y_elems = transposed ? (size_t)g->n * (size_t)g->c * (size_t)g->h * (size_t)g->w
-                               : p->y_elems;
-    info->w_elems = p->w_elems = (size_t)g->oc * (size_t)(g->c / g->group) * (size_t)g->kh *
-                                 (size_t)g->kw;
-    if (g->n > 0 && (!describe(dev, p) || !choose(dev, p, info))) {
+    if (!settle(dev, p)) {
         free_conv(&p->base);
         return;
     }
+    tell(dev, p, info);
     *plan = &p->base;
 }
 
@@ -219,53 +248,59 @@ void ot_cuda_deconv_plan(struct ot_dev *dev, const struct ot_conv_geom *g,
     make_plan(dev, &conv, true, plan, info);
 }
 
+/* ---- running ------------------------------------------------------------------------------- */
+
 static const struct conv *conv_of(const struct ot_plan *plan)
 {
     return (const struct conv *)(const void *)plan;
 }
 
-/* y = conv(x) */
-static bool along(struct ot_dev *dev, const struct conv *p, const float *x, const float *w,
-                  void *scratch, float *y, const char *what)
+/* The weights as cuDNN reads them. */
+static const void *weights(struct ot_dev *dev, const struct conv *p, const float *w, void *scratch)
 {
-    const float one = 1.0f, zero = 0.0f;
-
-    return !ot_cudnn_bad(dev,
-                         cudnnConvolutionForward(ot_cuda_of(dev)->cudnn, &one, p->x, x, p->w, w,
-                                                 p->op, p->fwd, scratch, p->fwd_bytes, &zero, p->y,
-                                                 y),
-                         what);
+    if (p->d.type == OT_F32)
+        return w;
+    ot_cuda_to_bf16(dev, p->w_elems, w, scratch);
+    return scratch;
 }
 
-/* x = the gradient of conv for dy */
-static bool against(struct ot_dev *dev, const struct conv *p, const float *dy, const float *w,
-                    void *scratch, float *x, const char *what)
+static void *workspace(const struct conv *p, void *scratch)
 {
-    const float one = 1.0f, zero = 0.0f;
+    return scratch ? (char *)scratch + p->w_room : NULL;
+}
 
-    return !ot_cudnn_bad(dev,
-                         cudnnConvolutionBackwardData(ot_cuda_of(dev)->cudnn, &one, p->w, w, p->y,
-                                                      dy, p->op, p->data, scratch, p->data_bytes,
-                                                      &zero, p->x, x),
-                         what);
+/* y = conv(x), or with `against` x = the gradient of conv for y */
+static void convolve(struct ot_dev *dev, const struct conv *p, bool against, const float *from,
+                     const float *w, void *scratch, float *to, const char *what)
+{
+    cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
+    const struct ot_conv_algo *a = &p->algo[against ? OT_CONV_DATA : OT_CONV_FORWARD];
+    const void *cw = weights(dev, p, w, scratch);
+    const float one = 1.0f, zero = 0.0f;
+    cudnnStatus_t s;
+
+    if (dev->latch.code != OT_OK)
+        return;
+    if (against)
+        s = cudnnConvolutionBackwardData(dnn, &one, p->d.w, cw, p->d.y, from, p->d.op[OT_CONV_DATA],
+                                         (cudnnConvolutionBwdDataAlgo_t)a->algo,
+                                         workspace(p, scratch), a->bytes, &zero, p->d.x, to);
+    else
+        s = cudnnConvolutionForward(dnn, &one, p->d.x, from, p->d.w, cw, p->d.op[OT_CONV_FORWARD],
+                                    (cudnnConvolutionFwdAlgo_t)a->algo, workspace(p, scratch),
+                                    a->bytes, &zero, p->d.y, to);
+    (void)ot_cudnn_bad(dev, s, what);
 }
 
 void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *w,
                       const float *b, void *scratch, float *y)
 {
     const struct conv *p = conv_of(plan);
-    const float one = 1.0f;
 
-    if (dev->latch.code != OT_OK || p->g.n == 0 ||
-        !(p->transposed ? against : along)(dev, p, x, w, scratch, y, "conv_fwd"))
+    if (dev->latch.code != OT_OK || p->d.g.n == 0)
         return;
-    if (p->g.bias && ot_cudnn_bad(dev,
-                                  cudnnAddTensor(ot_cuda_of(dev)->cudnn, &one, p->b, b, &one,
-                                                 p->transposed ? p->x : p->y, y),
-                                  "conv_fwd's bias"))
-        return;
-    if (p->g.relu)
-        ot_cuda_relu_fwd(dev, OT_F32, p->y_elems, 0.0f, y, y);
+    convolve(dev, p, p->transposed, x, w, scratch, y, "conv_fwd");
+    ot_cuda_bias(dev, &p->out, p->d.g.bias ? b : NULL, p->d.g.relu, y);
 }
 
 void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float *w,
@@ -273,36 +308,46 @@ void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float
 {
     const struct conv *p = conv_of(plan);
 
-    if (dev->latch.code == OT_OK && p->g.n)
-        (void)(p->transposed ? along : against)(dev, p, dy, w, scratch, dx, "conv_bwd_data");
+    if (dev->latch.code == OT_OK && p->d.g.n)
+        convolve(dev, p, !p->transposed, dy, w, scratch, dx, "conv_bwd_data");
+}
+
+static void weight_gradient(struct ot_dev *dev, const struct conv *p, const float *x,
+                            const float *dy, void *scratch, float beta, float *dw)
+{
+    const struct ot_conv_algo *a = &p->algo[OT_CONV_FILTER];
+    const float *large = p->transposed ? dy : x, *small = p->transposed ? x : dy;
+    const bool copy = p->d.type != OT_F32;
+    const float one = 1.0f, zero = 0.0f;
+
+    if (ot_cudnn_bad(dev,
+                     cudnnConvolutionBackwardFilter(
+                         ot_cuda_of(dev)->cudnn, &one, p->d.x, large, p->d.y, small,
+                         p->d.op[OT_CONV_FILTER], (cudnnConvolutionBwdFilterAlgo_t)a->algo,
+                         workspace(p, scratch), a->bytes, copy ? &zero : &beta, p->d.w,
+                         copy ? scratch : dw),
+                     "conv_bwd_filter"))
+        return;
+    if (copy)
+        ot_cuda_from_bf16(dev, p->w_elems, scratch, beta, dw);
 }
 
 void ot_cuda_conv_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float *x,
                              const float *dy, void *scratch, float beta, float *dw, float *db)
 {
     const struct conv *p = conv_of(plan);
-    const float *large = p->transposed ? dy : x, *small = p->transposed ? x : dy;
-    cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
-    const float one = 1.0f;
 
     if (dev->latch.code != OT_OK)
         return;
-    if (p->g.n == 0) {
+    if (p->d.g.n == 0) {
         if (beta == 0.0f && dw)
             ot_cuda_zero(dev, dw, p->w_elems * sizeof *dw);
         if (beta == 0.0f && db)
-            ot_cuda_zero(dev, db, (size_t)p->b_elems * sizeof *db);
+            ot_cuda_zero(dev, db, p->out.c * sizeof *db);
         return;
     }
-    if (dw && ot_cudnn_bad(dev,
-                           cudnnConvolutionBackwardFilter(dnn, &one, p->x, large, p->y, small,
-                                                          p->op, p->filter, scratch,
-                                                          p->filter_bytes, &beta, p->w, dw),
-                           "conv_bwd_filter"))
-        return;
+    if (dw)
+        weight_gradient(dev, p, x, dy, scratch, beta, dw);
     if (db)
-        (void)ot_cudnn_bad(dev,
-                           cudnnConvolutionBackwardBias(dnn, &one, p->transposed ? p->x : p->y, dy,
-                                                        &beta, p->b, db),
-                           "conv_bwd_filter's bias");
+        ot_cuda_bias_grad(dev, &p->out, dy, beta, db);
 }

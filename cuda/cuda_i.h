@@ -81,9 +81,15 @@ int ot_cuda_fault_slot(struct ot_cuda_faults *t, enum ot_cuda_fault what, double
 void ot_cuda_faults_report(struct ot_dev *dev, const struct ot_cuda_faults *t,
                            const unsigned long long *fault);
 
-/* y[r][c] += b[c]; db[c] = beta db[c] + sum over r of dy[r][c] */
-void ot_cuda_bias_rows(struct ot_dev *dev, size_t rows, size_t cols, const float *b, float *y);
-void ot_cuda_bias_sums(struct ot_dev *dev, size_t rows, size_t cols, const float *dy, float beta,
+/* cast.cu; arrays of to and from begin where 16 bytes may be accessed at once.
+ * y = x in bf16; y = x + beta y of x in bf16 */
+void ot_cuda_to_bf16(struct ot_dev *dev, size_t n, const float *x, void *y);
+void ot_cuda_from_bf16(struct ot_dev *dev, size_t n, const void *x, float beta, float *y);
+/* y += b[c], then with `relu` max(0, y); b may be NULL; channels in plain order or last */
+void ot_cuda_bias(struct ot_dev *dev, const struct ot_channels *g, const float *b, bool relu,
+                  float *y);
+/* db[c] = beta db[c] + sum of the channel's dy */
+void ot_cuda_bias_grad(struct ot_dev *dev, const struct ot_channels *g, const float *dy, float beta,
                        float *db);
 
 #ifdef __cplusplus

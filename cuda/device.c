@@ -94,6 +94,7 @@ static void close_device(struct ot_dev *dev)
         (void)cudaStreamSynchronize(cuda->stream);
     ot_cuda_forget(dev);
     ot_cuda_formats_free(dev);
+    ot_cuda_choices_free(dev);
     if (cuda->cudnn)
         (void)cudnnDestroy(cuda->cudnn);
     if (cuda->cublas)

@@ -7,6 +7,12 @@
 
 static const char *const names[2][2] = { { "nchw", "nchw bf16" }, { "nhwc", "nhwc bf16" } };
 
+/* Plain order is the same whatever the shape. */
+static bool is_order_of(const struct ot_cuda_format *f, const struct ot_shape *shape)
+{
+    return f->pub.block == 1 ? f->pub.elems == ot_count(shape) : ot_shape_eq(&f->shape, shape);
+}
+
 const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape *shape,
                                        bool channels_last, enum ot_type type)
 {
@@ -20,7 +26,7 @@ const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape
     if (!last && type == OT_F32)
         return NULL;
     for (f = *list; f; f = f->next)
-        if (f->pub.block == block && f->pub.type == type && ot_shape_eq(&f->shape, shape))
+        if (f->pub.block == block && f->pub.type == type && is_order_of(f, shape))
             return &f->pub;
     f = ot_alloc(1, sizeof *f, &err);
     if (!f) {

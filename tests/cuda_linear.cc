@@ -168,16 +168,14 @@ void ot_cuda_ip_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, co
 {
     const ip *p = (ip *)plan;
     const size_t rows = (size_t)p->g.n, cols = (size_t)p->g.oc;
+    const struct ot_channels out = { rows, cols, 1, 1, OT_F32 };
 
     for (size_t i = 0; i < rows * cols; i++) {
         y[i] = 0.0f;
         for (size_t k = 0; k < p->k; k++)
             y[i] += x[i / cols * p->k + k] * w[w_at(p, i % cols, k)];
     }
-    if (p->g.bias)
-        ot_cuda_bias_rows(dev, rows, cols, b, y);
-    if (p->g.relu)
-        ot_cuda_relu_fwd(dev, OT_F32, rows * cols, 0.0f, y, y);
+    ot_cuda_bias(dev, &out, p->g.bias ? b : nullptr, p->g.relu, y);
 }
 
 void ot_cuda_ip_bwd_data(struct ot_dev *, struct ot_plan *plan, const float *w, const float *dy,
@@ -198,6 +196,7 @@ void ot_cuda_ip_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float
 {
     const ip *p = (ip *)plan;
     const size_t rows = (size_t)p->g.n, cols = (size_t)p->g.oc;
+    const struct ot_channels out = { rows, cols, 1, 1, OT_F32 };
 
     for (size_t i = 0; dw && i < cols * p->k; i++) {
         const size_t o = i / p->k, k = i % p->k;
@@ -208,7 +207,7 @@ void ot_cuda_ip_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float
         dw[w_at(p, o, k)] = beta == 0.0f ? sum : sum + dw[w_at(p, o, k)];
     }
     if (db)
-        ot_cuda_bias_sums(dev, rows, cols, dy, beta, db);
+        ot_cuda_bias_grad(dev, &out, dy, beta, db);
 }
 
 void ot_cuda_gemm(struct ot_dev *, bool trans_a, bool trans_b, size_t m, size_t n, size_t k,

@@ -1,0 +1,246 @@
+/*
+ * conv_choice.c - which of cuDNN's algorithms a convolution takes in each direction.
+ *
+ * A deterministic device takes the first of cuDNN's own ranking that gives the same bits on every
+ * run.  Any other tries them all once for each shape and takes the fastest, unless memory is short
+ * or very many shapes have been tried (a net of ever new shapes shall train, not measure); then it
+ * takes the first of the ranking.  Either way within conf.workspace_bytes, and never one that
+ * rounds fp32 to half precision.  What was chosen for a shape is kept as long as the device.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "cuda/conv_i.h"
+
+enum { MOST_RANKS = 32, MOST_MEASURED = 512 };
+
+struct ot_cuda_choice {
+    struct ot_conv_geom g; /* of which the sizes count */
+    bool last;
+    enum ot_type type;
+    enum ot_conv_way way;
+    cudnnStatus_t status;
+    struct ot_conv_algo algo;
+    struct ot_cuda_choice *next;
+};
+
+void ot_cuda_choices_free(struct ot_dev *dev)
+{
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+
+    while (cuda->choices) {
+        struct ot_cuda_choice *next = cuda->choices->next;
+
+        ot_free(cuda->choices);
+        cuda->choices = next;
+    }
+}
+
+cudnnMathType_t ot_cuda_conv_math(const struct ot_dev *dev, enum ot_type type)
+{
+    if (type == OT_BF16)
+        return CUDNN_TENSOR_OP_MATH;
+    /* of fp32 the default allows TF32 since compute capability 8.0 */
+    return ot_cuda_of(dev)->conf.compute == OT_COMPUTE_FP32 ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH;
+}
+
+/* ---- memory to measure on ------------------------------------------------------------------ */
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+/* All that is wanted in one piece, or with less and less workspace. */
+static bool make_bench(struct ot_dev *dev, const struct ot_conv_desc *d, struct ot_conv_bench *b)
+{
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+    const size_t x = aligned(d->x_bytes), y = aligned(d->y_bytes), w = aligned(d->w_bytes);
+    const size_t least = (size_t)8 << 20;
+    char *mem;
+
+    if (b->mem || b->none)
+        return b->mem;
+    b->room_bytes = cuda->conf.workspace_bytes;
+    while (cudaMalloc(&b->mem, x + y + w + b->room_bytes) != cudaSuccess) {
+        (void)cudaGetLastError();
+        b->mem = NULL;
+        b->room_bytes /= 2;
+        if (b->room_bytes < least) {
+            b->none = true;
+            return false;
+        }
+    }
+    mem = b->mem;
+    b->x = mem;
+    b->y = mem + x;
+    b->w = mem + x + y;
+    b->room = mem + x + y + w;
+    if (cudaMemsetAsync(mem, 0, x + y + w, cuda->stream) != cudaSuccess) {
+        (void)cudaGetLastError();
+        ot_cuda_conv_bench_free(b);
+        b->none = true;
+    }
+    return b->mem;
+}
+
+void ot_cuda_conv_bench_free(struct ot_conv_bench *bench)
+{
+    (void)cudaFree(bench->mem);
+    bench->mem = NULL;
+}
+
+/* ---- what cuDNN says ----------------------------------------------------------------------- */
+
+struct rank {
+    struct ot_conv_algo a;
+    cudnnStatus_t status;
+    cudnnDeterminism_t repeats;
+};
+
+#define TAKE(rank, n, perf)                                                                      \
+    for (int i_ = 0; i_ < (n); i_++)                                                             \
+        (rank)[i_] = (struct rank)                                                               \
+        {                                                                                        \
+            { (int)(perf)[i_].algo, (perf)[i_].memory, (perf)[i_].mathType }, (perf)[i_].status, \
+                (perf)[i_].determinism                                                           \
+        }
+
+/* Algorithms, the best first: measured on b, or by cuDNN's rules when it is NULL. */
+static cudnnStatus_t rank_forward(cudnnHandle_t dnn, const struct ot_conv_desc *d,
+                                  const struct ot_conv_bench *b, struct rank *rank, int *n)
+{
+    cudnnConvolutionFwdAlgoPerf_t perf[MOST_RANKS];
+    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FORWARD];
+    cudnnStatus_t s;
+
+    if (b)
+        s = cudnnFindConvolutionForwardAlgorithmEx(dnn, d->x, b->x, d->w, b->w, op, d->y, b->y,
+                                                   MOST_RANKS, n, perf, b->room, b->room_bytes);
+    else
+        s = cudnnGetConvolutionForwardAlgorithm_v7(dnn, d->x, d->w, op, d->y, MOST_RANKS, n, perf);
+    *n = s == CUDNN_STATUS_SUCCESS ? *n : 0;
+    TAKE(rank, *n, perf);
+    return s;
+}
+
+static cudnnStatus_t rank_data(cudnnHandle_t dnn, const struct ot_conv_desc *d,
+                               const struct ot_conv_bench *b, struct rank *rank, int *n)
+{
+    cudnnConvolutionBwdDataAlgoPerf_t perf[MOST_RANKS];
+    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_DATA];
+    cudnnStatus_t s;
+
+    if (b)
+        s = cudnnFindConvolutionBackwardDataAlgorithmEx(dnn, d->w, b->w, d->y, b->y, op, d->x, b->x,
+                                                        MOST_RANKS, n, perf, b->room,
+                                                        b->room_bytes);
+    else
+        s = cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn, d->w, d->y, op, d->x, MOST_RANKS, n,
+                                                        perf);
+    *n = s == CUDNN_STATUS_SUCCESS ? *n : 0;
+    TAKE(rank, *n, perf);
+    return s;
+}
+
+static cudnnStatus_t rank_filter(cudnnHandle_t dnn, const struct ot_conv_desc *d,
+                                 const struct ot_conv_bench *b, struct rank *rank, int *n)
+{
+    cudnnConvolutionBwdFilterAlgoPerf_t perf[MOST_RANKS];
+    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FILTER];
+    cudnnStatus_t s;
+
+    if (b)
+        s = cudnnFindConvolutionBackwardFilterAlgorithmEx(dnn, d->x, b->x, d->y, b->y, op, d->w,
+                                                          b->w, MOST_RANKS, n, perf, b->room,
+                                                          b->room_bytes);
+    else
+        s = cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn, d->x, d->y, op, d->w, MOST_RANKS, n,
+                                                          perf);
+    *n = s == CUDNN_STATUS_SUCCESS ? *n : 0;
+    TAKE(rank, *n, perf);
+    return s;
+}
+
+/* The first that is allowed. */
+static cudnnStatus_t first_of(struct ot_dev *dev, const struct ot_conv_desc *d,
+                              enum ot_conv_way way, const struct ot_conv_bench *bench,
+                              struct ot_conv_algo *algo)
+{
+    static cudnnStatus_t (*const rankings[OT_CONV_WAYS])(
+        cudnnHandle_t, const struct ot_conv_desc *, const struct ot_conv_bench *, struct rank *,
+        int *) = { rank_forward, rank_data, rank_filter };
+    const struct ot_cuda *cuda = ot_cuda_of(dev);
+    struct rank rank[MOST_RANKS];
+    int n = 0;
+    cudnnStatus_t s = rankings[way](cuda->cudnn, d, bench, rank, &n);
+
+    if (s != CUDNN_STATUS_SUCCESS) {
+        (void)cudaGetLastError(); /* or the next kernel would find it */
+        return s;
+    }
+    for (int i = 0; i < n; i++)
+        if (rank[i].status == CUDNN_STATUS_SUCCESS &&
+            rank[i].a.bytes <= cuda->conf.workspace_bytes &&
+            (rank[i].repeats == CUDNN_DETERMINISTIC || !cuda->conf.deterministic) &&
+            rank[i].a.math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) {
+            *algo = rank[i].a;
+            if (d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32)
+                algo->math = CUDNN_FMA_MATH;
+            return CUDNN_STATUS_SUCCESS;
+        }
+    return CUDNN_STATUS_NOT_SUPPORTED;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------ */
+
+static bool is_choice(const struct ot_cuda_choice *c, const struct ot_conv_desc *d,
+                      enum ot_conv_way way)
+{
+    const struct ot_conv_geom *a = &c->g, *b = &d->g;
+
+    return c->way == way && c->last == d->last && c->type == d->type && a->n == b->n &&
+           a->c == b->c && a->h == b->h && a->w == b->w && a->oc == b->oc && a->group == b->group &&
+           a->kh == b->kh && a->kw == b->kw && a->sh == b->sh && a->sw == b->sw && a->ph == b->ph &&
+           a->pw == b->pw && a->dh == b->dh && a->dw == b->dw && a->oh == b->oh && a->ow == b->ow;
+}
+
+static cudnnStatus_t choose(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
+                            struct ot_conv_bench *bench, struct ot_conv_algo *algo)
+{
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+
+    if (!cuda->conf.deterministic && !cuda->recorder.on && cuda->measured < MOST_MEASURED &&
+        make_bench(dev, d, bench)) {
+        cuda->measured++;
+        if (first_of(dev, d, way, bench, algo) == CUDNN_STATUS_SUCCESS)
+            return CUDNN_STATUS_SUCCESS;
+    }
+    return first_of(dev, d, way, NULL, algo);
+}
+
+cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc *d,
+                                  enum ot_conv_way way, struct ot_conv_bench *bench,
+                                  struct ot_conv_algo *algo)
+{
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+    struct ot_err none = OT_ERR_INIT;
+    struct ot_cuda_choice *c;
+    cudnnStatus_t s;
+
+    for (c = cuda->choices; c; c = c->next)
+        if (is_choice(c, d, way)) {
+            *algo = c->algo;
+            return c->status;
+        }
+    *algo = (struct ot_conv_algo){ 0 };
+    s = choose(dev, d, way, bench, algo);
+    if (s != CUDNN_STATUS_SUCCESS && s != CUDNN_STATUS_NOT_SUPPORTED)
+        return s;
+    c = ot_alloc(1, sizeof *c, &none);
+    if (!c)
+        return s; /* it will be chosen again */
+    *c = (struct ot_cuda_choice){ d->g, d->last, d->type, way, s, *algo, cuda->choices };
+    cuda->choices = c;
+    return s;
+}

@@ -1,0 +1,47 @@
+/*
+ * conv_i.h - a convolution as cuDNN is told of it, and the algorithms it takes.
+ *
+ * Ownership: a description belongs to its plan; memory for measuring is freed by who has it.
+ */
+#ifndef OT_CUDA_CONV_I_H
+#define OT_CUDA_CONV_I_H
+
+#include "cuda/device_i.h"
+
+enum ot_conv_way { OT_CONV_FORWARD, OT_CONV_DATA, OT_CONV_FILTER, OT_CONV_WAYS };
+
+struct ot_conv_desc {
+    struct ot_conv_geom g;
+    bool last;         /* channels are, of x, y and w */
+    enum ot_type type; /* of x, y and w */
+    cudnnTensorDescriptor_t x, y;
+    cudnnFilterDescriptor_t w;
+    cudnnConvolutionDescriptor_t op[OT_CONV_WAYS];
+    size_t x_bytes, y_bytes, w_bytes;
+};
+
+struct ot_conv_algo {
+    int algo; /* of the way's own enumeration */
+    size_t bytes;
+    cudnnMathType_t math;
+};
+
+/* Arrays to try algorithms on. */
+struct ot_conv_bench {
+    void *mem; /* NULL: not yet */
+    bool none; /* there is no memory for it */
+    void *x, *y, *w, *room;
+    size_t room_bytes;
+};
+
+/* The algorithm for one way; CUDNN_STATUS_NOT_SUPPORTED when none is allowed and small enough, or
+ * cuDNN's own failure.  Latches nothing. */
+cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc *d,
+                                  enum ot_conv_way way, struct ot_conv_bench *bench,
+                                  struct ot_conv_algo *algo);
+void ot_cuda_conv_bench_free(struct ot_conv_bench *bench);
+
+/* What products of fp32 may be rounded to, and whether tensor cores may be used. */
+cudnnMathType_t ot_cuda_conv_math(const struct ot_dev *dev, enum ot_type type);
+
+#endif
