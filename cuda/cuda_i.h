@@ -68,6 +68,9 @@ void ot_cuda_formats_free(struct ot_dev *dev);
 /* The device's copy of dev->step; a kernel reads it when it runs. */
 const struct ot_step *ot_cuda_step(struct ot_dev *dev);
 
+/* 0 on the device: how many blocks of a kernel have arrived.  The last one leaves 0 (atomicInc). */
+unsigned *ot_cuda_arrived(struct ot_dev *dev);
+
 void ot_cuda_zero(struct ot_dev *dev, void *p, size_t bytes);
 void ot_cuda_move(struct ot_dev *dev, void *dst, const void *src, size_t bytes);
 

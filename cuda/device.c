@@ -78,6 +78,11 @@ const struct ot_step *ot_cuda_step(struct ot_dev *dev)
     return ot_cuda_of(dev)->step;
 }
 
+unsigned *ot_cuda_arrived(struct ot_dev *dev)
+{
+    return ot_cuda_of(dev)->arrived;
+}
+
 static void set_step(struct ot_dev *dev, const struct ot_step *step)
 {
     ot_cuda_upload(dev, ot_cuda_of(dev)->step, step, sizeof *step);
@@ -102,6 +107,7 @@ static void close_device(struct ot_dev *dev)
     ot_cuda_transfer_stop(dev);
     (void)cudaFree(cuda->blas_room);
     (void)cudaFree(cuda->step);
+    (void)cudaFree(cuda->arrived);
     (void)cudaFree(cuda->room);
     if (cuda->copy)
         (void)cudaStreamDestroy(cuda->copy);
@@ -187,6 +193,10 @@ static bool start(struct ot_dev *dev)
                         "stream") &&
            !ot_cuda_bad(dev, cudaMalloc((void **)&cuda->step, sizeof *cuda->step), "memory") &&
            !ot_cuda_bad(dev, cudaMemsetAsync(cuda->step, 0, sizeof *cuda->step, cuda->stream),
+                        "memory") &&
+           !ot_cuda_bad(dev, cudaMalloc((void **)&cuda->arrived, sizeof *cuda->arrived),
+                        "memory") &&
+           !ot_cuda_bad(dev, cudaMemsetAsync(cuda->arrived, 0, sizeof *cuda->arrived, cuda->stream),
                         "memory") &&
            ot_cuda_transfer_start(dev) && start_libraries(dev);
 }

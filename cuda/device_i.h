@@ -73,6 +73,7 @@ struct ot_cuda {
     void *room;      /* ot_cuda_room() */
     size_t room_bytes, room_wanted;
     struct ot_step *step; /* on the device */
+    unsigned *arrived;    /* on the device: ot_cuda_arrived() */
     struct ot_cuda_format *formats;
     struct ot_cuda_faults faults;
     struct ot_cuda_transfer transfer;

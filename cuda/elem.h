@@ -31,6 +31,44 @@ template <unsigned BYTES> struct __attribute__((may_alias, aligned(BYTES))) ot_c
     uint32_t w[BYTES / 4];
 };
 
+/* Of a struct, CUDA's own vectors included, the compiler may make several accesses, and does where
+ * it stores under a condition: so that is said in PTX.  p: global memory. */
+template <unsigned BYTES>
+__device__ __forceinline__ static ot_chunk<BYTES> ot_take(const void *p)
+{
+#ifndef OT_CUDA_ON_HOST
+    if constexpr (BYTES == 16) {
+        const uint4 v = *(const uint4 *)p;
+
+        return { { v.x, v.y, v.z, v.w } };
+    } else if constexpr (BYTES == 8) {
+        const uint2 v = *(const uint2 *)p;
+
+        return { { v.x, v.y } };
+    }
+#endif
+    return *(const ot_chunk<BYTES> *)p;
+}
+
+template <unsigned BYTES>
+__device__ __forceinline__ static void ot_leave(void *p, const ot_chunk<BYTES> &c)
+{
+#ifndef OT_CUDA_ON_HOST
+    if constexpr (BYTES == 16) {
+        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
+                     "r"(c.w[0]), "r"(c.w[1]), "r"(c.w[2]), "r"(c.w[3])
+                     : "memory");
+        return;
+    } else if constexpr (BYTES == 8) {
+        asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)),
+                     "r"(c.w[0]), "r"(c.w[1])
+                     : "memory");
+        return;
+    }
+#endif
+    *(ot_chunk<BYTES> *)p = c;
+}
+
 __device__ __forceinline__ static float ot_get(const float *x)
 {
     return *x;
@@ -82,7 +120,7 @@ template <unsigned V> __device__ __forceinline__ static void ot_load(const float
     if constexpr (V % 4 == 0) {
         OT_UNROLL
         for (unsigned i = 0; i < V; i += 4) {
-            const ot_chunk<16> c = *(const ot_chunk<16> *)(x + i);
+            const ot_chunk<16> c = ot_take<16>(x + i);
 
             OT_UNROLL
             for (unsigned k = 0; k < 4; k++)
@@ -99,7 +137,7 @@ template <unsigned V>
 __device__ __forceinline__ static void ot_load(const struct ot_bf16 *x, float *v)
 {
     if constexpr (V == 4 || V == 8) {
-        const ot_chunk<2 *V> c = *(const ot_chunk<2 * V> *)x;
+        const ot_chunk<2 * V> c = ot_take<2 * V>(x);
 
         OT_UNROLL
         for (unsigned i = 0; i < V / 2; i++) {
@@ -122,7 +160,7 @@ template <unsigned V> __device__ __forceinline__ static void ot_store(float *y, 
             ot_chunk<16> c;
 
             memcpy(c.w, v + i, sizeof c);
-            *(ot_chunk<16> *)(y + i) = c;
+            ot_leave(y + i, c);
         }
     } else {
         OT_UNROLL
@@ -140,7 +178,7 @@ __device__ __forceinline__ static void ot_store(struct ot_bf16 *y, const float *
         OT_UNROLL
         for (unsigned i = 0; i < V / 2; i++)
             c.w[i] = ot_bf16_pair(v[2 * i], v[2 * i + 1]);
-        *(ot_chunk<2 * V> *)y = c;
+        ot_leave(y, c);
     } else {
         OT_UNROLL
         for (unsigned i = 0; i < V; i++)

@@ -44,49 +44,96 @@ static inline unsigned ot_grid(size_t n, size_t most = 8192)
 /* Records what is wrong: see ot_cuda_fault(). */
 __device__ __forceinline__ static void ot_fault(unsigned long long *at, size_t index, float value)
 {
+    const unsigned long long place = index < 0xffffffffu ? index : 0xffffffffu;
     unsigned bits;
 
     memcpy(&bits, &value, sizeof bits);
-    atomicMin(at, (unsigned long long)index << 32 | bits);
+    atomicMin(at, place << 32 | bits);
 }
 
-/* Sum over the block, the same in every thread; blockDim.x is OT_THREADS or a multiple of 32 up
- * to 1024.  A tree of fixed shape: the same bits on every run. */
+/* Sum over groups of `width` lanes, the same bits in each: both sides of a pair add the same two
+ * numbers.  All lanes of the warp must come here. */
+template <class T> __device__ __forceinline__ static T ot_warp_sum(T v, unsigned width = OT_WARP)
+{
+    for (unsigned d = width / 2; d > 0; d /= 2)
+        v += __shfl_xor_sync(0xffffffffu, v, (int)d);
+    return v;
+}
+
+/* Sum over the block, the same in every thread; blockDim.x is a multiple of 32.  A tree of fixed
+ * shape: the same bits on every run. */
 template <class T> __device__ static T ot_block_sum(T v)
 {
-    __shared__ T part[1024];
-    T sum;
+    __shared__ T part[OT_WARP];
+    const unsigned lane = threadIdx.x % OT_WARP;
 
-    part[threadIdx.x] = v;
+    v = ot_warp_sum(v);
+    if (lane == 0)
+        part[threadIdx.x / OT_WARP] = v;
     __syncthreads();
-    for (unsigned half = 512; half > 0; half /= 2) {
-        if (threadIdx.x < half && threadIdx.x + half < blockDim.x)
-            part[threadIdx.x] += part[threadIdx.x + half];
-        __syncthreads();
-    }
-    sum = part[0];
+    v = lane < blockDim.x / OT_WARP ? part[lane] : T(0);
     __syncthreads();
-    return sum;
+    return ot_warp_sum(v);
 }
 
-/* How many threads before this one have `flag`, and *total of the block. */
+/* Two sums over a grid. */
+struct ot_sums {
+    double a, b;
+};
+
+/*
+ * Sums over the grid, in the launch itself: each block leaves its own in part[blockIdx.x], and the
+ * one that arrives last adds them in the order of blocks, the same bits whichever it is.  There,
+ * in every thread, the result is true and *s the sums.  arrived: ot_cuda_arrived(), 0 again after
+ * the last block.  Source: CUDA C++ Programming Guide, on memory fence functions.
+ */
+__device__ static inline bool ot_grid_sum(struct ot_sums *s, struct ot_sums *part,
+                                          unsigned *arrived)
+{
+    const volatile struct ot_sums *all = part;
+    __shared__ bool last;
+
+    s->a = ot_block_sum(s->a);
+    s->b = ot_block_sum(s->b);
+    if (gridDim.x == 1)
+        return true;
+    if (threadIdx.x == 0) {
+        part[blockIdx.x] = *s;
+        __threadfence();
+        last = atomicInc(arrived, gridDim.x - 1) == gridDim.x - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    if (!last)
+        return false;
+    s->a = s->b = 0.0;
+    for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) {
+        s->a += all[i].a;
+        s->b += all[i].b;
+    }
+    s->a = ot_block_sum(s->a);
+    s->b = ot_block_sum(s->b);
+    return true;
+}
+
+/* How many threads before this one have `flag`, and *total of the block; blockDim.x is a multiple
+ * of 32. */
 __device__ static inline unsigned ot_block_rank(bool flag, unsigned *total)
 {
-    __shared__ unsigned count[1024];
-    unsigned before;
+    __shared__ unsigned count[OT_WARP];
+    const unsigned lane = threadIdx.x % OT_WARP, warp = threadIdx.x / OT_WARP;
+    const unsigned with = __ballot_sync(0xffffffffu, flag);
+    unsigned before = (unsigned)__popc(with & ((1u << lane) - 1)), all = 0;
 
-    count[threadIdx.x] = flag;
+    if (lane == 0)
+        count[warp] = (unsigned)__popc(with);
     __syncthreads();
-    for (unsigned step = 1; step < blockDim.x; step *= 2) {
-        unsigned add = threadIdx.x >= step ? count[threadIdx.x - step] : 0;
-
-        __syncthreads();
-        count[threadIdx.x] += add;
-        __syncthreads();
+    for (unsigned w = 0; w < blockDim.x / OT_WARP; w++) {
+        before += w < warp ? count[w] : 0;
+        all += count[w];
     }
-    before = count[threadIdx.x] - flag;
-    *total = count[blockDim.x - 1];
     __syncthreads();
+    *total = all;
     return before;
 }
 

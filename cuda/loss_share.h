@@ -1,77 +1,65 @@
 /*
  * loss_share.h - how the losses are summed on the GPU: in double over a grid that depends on the
- * sizes alone, each block leaving one partial sum, and one block adds those, so that every run
- * gives the same bits.
+ * sizes alone, within the launch that computes them (ot_grid_sum), so that every run gives the
+ * same bits.  A label that is no class is noted as a fault of the device.
  */
 #ifndef OT_CUDA_LOSS_SHARE_H
 #define OT_CUDA_LOSS_SHARE_H
 
-#include "cuda/launch.h"
+#include "cuda/elem.h"
 #include "layers/softmax_loss_math.h"
 
-constexpr unsigned PARTS = 1024;
+constexpr unsigned OT_LOSS_PARTS = 4096; /* blocks of a forward pass, at most */
 
-/* A thread's, then a block's, share of the sums. */
-struct share {
-    double sum, valid;
-    unsigned long long bad; /* least (index << 32 | bits of the label); ~0: none */
+/* Where a loss leaves its results. */
+struct ot_loss_out {
+    struct ot_sums *part; /* (OT_LOSS_PARTS); a: the losses, b: how many count */
+    unsigned *arrived;
+    unsigned long long *bad;
+    struct ot_loss_stats *stats;
+    float *loss;
 };
 
-__device__ static inline void note_bad(size_t i, float label, struct share *s)
+/* False with the latch set. */
+static inline bool ot_loss_out_of(struct ot_dev *dev, size_t c, struct ot_loss_stats *stats,
+                                  float *loss, struct ot_loss_out *out)
 {
-    unsigned bits;
-    unsigned long long bad;
-
-    memcpy(&bits, &label, sizeof bits);
-    bad = (unsigned long long)i << 32 | bits;
-    s->bad = bad < s->bad ? bad : s->bad;
+    out->part = (struct ot_sums *)ot_cuda_room(dev, OT_LOSS_PARTS * sizeof *out->part);
+    out->arrived = ot_cuda_arrived(dev);
+    out->bad = ot_cuda_fault(dev, OT_FAULT_LABEL, (double)c);
+    out->stats = stats;
+    out->loss = loss;
+    return out->part != NULL;
 }
 
-/* Every thread's share into part[blockIdx.x]. */
-__device__ static void leave_share(struct share s, struct share *part)
+/* The class of instance i, -1 where it is ignored or bad; counts it. */
+__device__ __forceinline__ static int ot_loss_class(const struct ot_softmax_loss_geom &g,
+                                                    const struct ot_loss_out &out, size_t i,
+                                                    float label, struct ot_sums *s)
 {
-    __shared__ unsigned long long bad;
+    int k;
 
-    if (threadIdx.x == 0)
-        bad = ~0ull;
-    __syncthreads();
-    if (s.bad != ~0ull)
-        atomicMin(&bad, s.bad);
-    s.sum = ot_block_sum(s.sum);
-    s.valid = ot_block_sum(s.valid);
-    if (threadIdx.x == 0) {
-        part[blockIdx.x].sum = s.sum;
-        part[blockIdx.x].valid = s.valid;
-        part[blockIdx.x].bad = bad;
-    }
+    if (ot_label_ignored(&g, label))
+        return -1;
+    k = (int)ot_label_class(label, g.c);
+    s->b += 1.0;
+    if (k < 0)
+        ot_fault(out.bad, i, label);
+    return k;
 }
 
-__global__ static void loss_total(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                  unsigned parts, const struct share *part,
-                                  struct ot_loss_stats *stats, float *loss)
+/* Every thread's share comes here; the last block writes the results. */
+__device__ static inline void ot_loss_finish(const struct ot_softmax_loss_geom &g,
+                                             const struct ot_loss_out &out, struct ot_sums s)
 {
-    __shared__ struct share all;
-    struct share s = { 0.0, 0.0, ~0ull };
-
-    for (unsigned i = threadIdx.x; i < parts; i += blockDim.x) {
-        s.sum += part[i].sum;
-        s.valid += part[i].valid;
-        s.bad = part[i].bad < s.bad ? part[i].bad : s.bad;
-    }
-    leave_share(s, &all);
-    if (threadIdx.x == 0) {
-        unsigned bits = (unsigned)all.bad;
-        float label = 0.0f;
-
-        if (all.bad != ~0ull)
-            memcpy(&label, &bits, sizeof label);
-        stats->sum = all.sum;
-        stats->valid = all.valid;
-        stats->norm = ot_loss_norm(&g, all.valid);
-        stats->bad = all.bad == ~0ull ? 0 : (int64_t)(all.bad >> 32) + 1;
-        stats->bad_label = (double)label;
-        *loss = (float)(all.sum / stats->norm);
-    }
+    if (!ot_grid_sum(&s, out.part, out.arrived) || threadIdx.x != 0)
+        return;
+    out.stats->sum = s.a;
+    out.stats->valid = s.b;
+    out.stats->norm = ot_loss_norm(&g, s.b);
+    out.stats->bad = 0;
+    out.stats->bad_label = 0.0;
+    *out.loss = (float)(s.a / out.stats->norm);
 }
 
 #endif

@@ -32,6 +32,7 @@ struct host_cuda {
     struct ot_cuda_faults faults;
     unsigned long long fault[OT_CUDA_FAULTS];
     struct ot_step step;
+    unsigned arrived;
     struct ot_cuda_format *formats;
 };
 
@@ -189,6 +190,11 @@ struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev)
 const struct ot_step *ot_cuda_step(struct ot_dev *dev)
 {
     return &of(dev)->step;
+}
+
+unsigned *ot_cuda_arrived(struct ot_dev *dev)
+{
+    return &of(dev)->arrived;
 }
 
 unsigned long long *ot_cuda_fault(struct ot_dev *dev, enum ot_cuda_fault what, double limit)

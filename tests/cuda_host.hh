@@ -119,6 +119,17 @@ template <class T> static inline T __shfl_up_sync(unsigned mask, T v, unsigned b
     return v;
 }
 
+// The lanes that came here with the same value.
+template <class T> static inline unsigned __match_any_sync(unsigned mask, T v)
+{
+    unsigned same = 0;
+
+    for (int l = 0; l < 32; l++)
+        if (mask >> l & 1)
+            same |= static_cast<unsigned>(__shfl_sync(mask, v, l) == v) << l;
+    return same;
+}
+
 // ---- atomics, memory, bits --------------------------------------------------------------------
 
 template <class T> static inline T atomicExch(T *at, T v)
@@ -200,6 +211,11 @@ static inline int __popcll(unsigned long long v)
 static inline int __ffs(int v)
 {
     return __builtin_ffs(v);
+}
+
+static inline int __ffsll(long long v)
+{
+    return __builtin_ffsll(v);
 }
 
 static inline int __clz(int v)
