@@ -13,7 +13,8 @@
 
 /* What a kernel finds wrong in its data; reported when the host next waits for the device. */
 enum ot_cuda_fault {
-    OT_FAULT_LABEL, /* accuracy: a label outside [0, limit) */
+    OT_FAULT_LABEL, /* losses, accuracy: a label outside [0, limit) */
+    OT_FAULT_ROW,   /* Embed, BatchReindex: an index outside [0, limit) */
     OT_FAULT_ROI,   /* RoI pooling: a batch index of limit or more */
     OT_FAULT_CLASS, /* proposal target: a class of limit or more */
     OT_FAULTS

@@ -46,6 +46,10 @@ static void report(struct ot_dev *dev, const struct ot_cuda_fault_slot *s, unsig
         ot_dev_fail(dev, OT_EDATA, "instance %u: label %g is outside [0, %.0f)", index,
                     (double)value, s->limit);
         break;
+    case OT_FAULT_ROW:
+        ot_dev_fail(dev, OT_EDATA, "index %g at position %u is outside [0, %.0f)", (double)value,
+                    index, s->limit);
+        break;
     case OT_FAULT_ROI:
         ot_dev_fail(dev, OT_EDATA, "RoI %u: batch index must be below %.0f, got %g", index,
                     s->limit, (double)value);

@@ -2,31 +2,25 @@
  * label_loss.cu - hinge, multinomial and infogain losses: a thread takes an instance on the way
  * forward and a value on the way back.
  */
-#include "cuda/launch.h"
 #include "cuda/loss_share.h"
 #include "layers/label_loss_math.h"
 
-__global__ static void label_parts(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                   enum ot_label_loss kind, const float *x, const float *label,
-                                   const float *h, struct share *part)
+__global__ static void __launch_bounds__(OT_THREADS)
+    label_fwd(const __grid_constant__ struct ot_softmax_loss_geom g, enum ot_label_loss kind,
+              const float *x, const float *label, const float *h,
+              const __grid_constant__ struct ot_loss_out out)
 {
-    struct share s = { 0.0, 0.0, ~0ull };
+    struct ot_sums s = { 0.0, 0.0 };
 
     OT_EACH (i, g.outer * g.inner) {
-        const float l = label[i];
-        const int64_t k = ot_label_class(l, g.c);
+        const int k = ot_loss_class(g, out, i, label[i], &s);
 
-        if (ot_label_ignored(&g, l))
-            continue;
-        s.valid += 1.0;
-        if (k < 0)
-            note_bad(i, l, &s);
-        else
-            s.sum += ot_label_loss_of(kind, g.c, g.inner, (size_t)k,
-                                      x + i / g.inner * g.c * g.inner + i % g.inner,
-                                      h ? h + (size_t)k * g.c : NULL);
+        if (k >= 0)
+            s.a += ot_label_loss_of(kind, g.c, g.inner, (size_t)k,
+                                    x + i / g.inner * g.c * g.inner + i % g.inner,
+                                    h ? h + (size_t)k * g.c : NULL);
     }
-    leave_share(s, part);
+    ot_loss_finish(g, out, s);
 }
 
 extern "C" void ot_cuda_label_loss_fwd(struct ot_dev *dev, enum ot_label_loss kind,
@@ -34,13 +28,11 @@ extern "C" void ot_cuda_label_loss_fwd(struct ot_dev *dev, enum ot_label_loss ki
                                        const float *label, const float *h,
                                        struct ot_loss_stats *stats, float *loss)
 {
-    const unsigned blocks = ot_grid(g->outer * g->inner, PARTS);
-    struct share *part = (struct share *)ot_cuda_room(dev, PARTS * sizeof *part);
+    struct ot_loss_out out;
 
-    if (!part)
-        return;
-    OT_LAUNCH(dev, label_parts, blocks, OT_THREADS, *g, kind, x, label, h, part);
-    OT_LAUNCH(dev, loss_total, 1, OT_THREADS, *g, blocks, part, stats, loss);
+    if (ot_loss_out_of(dev, g->c, stats, loss, &out))
+        OT_LAUNCH(dev, label_fwd, ot_grid(g->outer * g->inner, OT_LOSS_PARTS), OT_THREADS, *g, kind,
+                  x, label, h, out);
 }
 
 __global__ static void row_sums(size_t c, const float *h, float *sum)

@@ -1,240 +1,138 @@
 /*
- * loss.cu - softmax, the losses, accuracy.
+ * loss.cu - the softmax loss's way back, smooth L1, accuracy.
  *
- * Scores are (outer, c, inner).  With inner == 1 (classifiers, RoIs) a warp takes a row, lanes
- * striding along the classes; with inner > 1 (anchors, pixels) a thread takes a column, neighbours
- * in neighbouring threads.  Losses are summed in double over a grid that depends on the sizes
- * alone, each block leaving one partial sum, and one block adds those: the same bits on every run.
+ * Scores are (outer, c, inner), walked as softmax.cu walks them: a warp or a part of one to a row,
+ * a thread to 1 or 4 neighbouring columns.
  */
-#include "cuda/launch.h"
 #include "cuda/loss_share.h"
 #include "layers/smooth_l1_math.h"
-#include "layers/softmax_loss_math.h"
 
-/* ---- softmax ------------------------------------------------------------------------------- */
+/* ---- softmax loss, backward ---------------------------------------------------------------- */
 
-__device__ static inline float warp_max(float v)
+/* What an instance's probabilities become gradients with. */
+struct pull {
+    int own; /* the class; -1: no gradient */
+    float w;
+};
+
+__device__ __forceinline__ static struct pull pull_of(const struct ot_softmax_loss_geom &g,
+                                                      const float *prob, float label, float w)
 {
-    for (int d = OT_WARP / 2; d > 0; d /= 2) {
-        float o = __shfl_xor_sync(0xffffffffu, v, d);
+    struct pull p = { ot_label_ignored(&g, label) ? -1 : (int)ot_label_class(label, g.c), w };
 
-        v = o > v ? o : v;
-    }
-    return v;
+    if (p.own >= 0 && g.focal > 0.0f)
+        p.w *= ot_focal_slope(g.focal, prob[(size_t)p.own * g.inner]);
+    return p;
 }
 
-__device__ static inline float warp_sum(float v)
+__device__ __forceinline__ static float pull_by(const struct pull &p, size_t k, float prob)
 {
-    for (int d = OT_WARP / 2; d > 0; d /= 2)
-        v += __shfl_xor_sync(0xffffffffu, v, d);
-    return v;
+    return p.own < 0 ? 0.0f : ((size_t)p.own == k ? prob - 1.0f : prob) * p.w;
 }
 
-/* One row by a whole warp; NaN in a row makes the row NaN. */
-__device__ static void softmax_row(size_t c, unsigned lane, const float *x, float *y)
-{
-    float top = x[0], sum = 0.0f;
-
-    for (size_t k = lane; k < c; k += OT_WARP)
-        top = x[k] > top ? x[k] : top;
-    top = warp_max(top);
-    for (size_t k = lane; k < c; k += OT_WARP) {
-        float e = ot_expf(x[k] - top);
-
-        y[k] = e;
-        sum += e;
-    }
-    sum = warp_sum(sum);
-    for (size_t k = lane; k < c; k += OT_WARP)
-        y[k] /= sum;
-}
-
-__device__ static void softmax_column(size_t c, size_t inner, const float *x, float *y)
-{
-    float top = x[0], sum = 0.0f;
-
-    for (size_t k = 1; k < c; k++)
-        top = x[k * inner] > top ? x[k * inner] : top;
-    for (size_t k = 0; k < c; k++) {
-        float e = ot_expf(x[k * inner] - top);
-
-        y[k * inner] = e;
-        sum += e;
-    }
-    for (size_t k = 0; k < c; k++)
-        y[k * inner] /= sum;
-}
-
-__global__ static void softmax_rows(size_t rows, size_t c, const float *x, float *y)
-{
-    const size_t warps = (size_t)gridDim.x * (blockDim.x / OT_WARP);
-    size_t r = (size_t)blockIdx.x * (blockDim.x / OT_WARP) + threadIdx.x / OT_WARP;
-
-    for (; r < rows; r += warps)
-        softmax_row(c, threadIdx.x % OT_WARP, x + r * c, y + r * c);
-}
-
-__global__ static void softmax_columns(size_t n, size_t c, size_t inner, const float *x, float *y)
-{
-    OT_EACH (i, n) {
-        size_t at = i / inner * c * inner + i % inner;
-
-        softmax_column(c, inner, x + at, y + at);
-    }
-}
-
-extern "C" void ot_cuda_softmax_fwd(struct ot_dev *dev, size_t outer, size_t c, size_t inner,
-                                    const float *x, float *y)
-{
-    if (outer * c * inner == 0)
-        return;
-    if (inner == 1)
-        OT_LAUNCH(dev, softmax_rows, ot_grid(outer * OT_WARP), OT_THREADS, outer, c, x, y);
-    else
-        OT_LAUNCH(dev, softmax_columns, ot_grid(outer * inner), OT_THREADS, outer * inner, c, inner,
-                  x, y);
-}
-
-__global__ static void softmax_rows_bwd(size_t rows, size_t c, const float *y, const float *dy,
-                                        float *dx)
-{
-    const size_t warps = (size_t)gridDim.x * (blockDim.x / OT_WARP);
-    const unsigned lane = threadIdx.x % OT_WARP;
-    size_t r = (size_t)blockIdx.x * (blockDim.x / OT_WARP) + threadIdx.x / OT_WARP;
-
-    for (; r < rows; r += warps) {
-        float dot = 0.0f;
-
-        for (size_t k = lane; k < c; k += OT_WARP)
-            dot += y[r * c + k] * dy[r * c + k];
-        dot = warp_sum(dot);
-        for (size_t k = lane; k < c; k += OT_WARP)
-            dx[r * c + k] = (dy[r * c + k] - dot) * y[r * c + k];
-    }
-}
-
-__global__ static void softmax_columns_bwd(size_t n, size_t c, size_t inner, const float *y,
-                                           const float *dy, float *dx)
-{
-    OT_EACH (i, n) {
-        const size_t at = i / inner * c * inner + i % inner;
-        float dot = 0.0f;
-
-        for (size_t k = 0; k < c; k++)
-            dot += y[at + k * inner] * dy[at + k * inner];
-        for (size_t k = 0; k < c; k++)
-            dx[at + k * inner] = (dy[at + k * inner] - dot) * y[at + k * inner];
-    }
-}
-
-extern "C" void ot_cuda_softmax_bwd(struct ot_dev *dev, size_t outer, size_t c, size_t inner,
-                                    const float *y, const float *dy, float *dx)
-{
-    if (outer * c * inner == 0)
-        return;
-    if (inner == 1)
-        OT_LAUNCH(dev, softmax_rows_bwd, ot_grid(outer * OT_WARP), OT_THREADS, outer, c, y, dy, dx);
-    else
-        OT_LAUNCH(dev, softmax_columns_bwd, ot_grid(outer * inner), OT_THREADS, outer * inner, c,
-                  inner, y, dy, dx);
-}
-
-/* ---- softmax loss -------------------------------------------------------------------------- */
-
-__device__ static void add_instance(const struct ot_softmax_loss_geom *g, size_t i,
-                                    const float *prob, const float *label, const float *weight,
-                                    float *inst, struct share *s)
-{
-    const float l = label[i];
-    float loss = 0.0f, focal = 1.0f;
-    int64_t k = -1;
-
-    if (!ot_label_ignored(g, l)) {
-        k = ot_label_class(l, g->c);
-        s->valid += 1.0;
-        if (k < 0)
-            note_bad(i, l, s);
-    }
-    if (k >= 0) {
-        float p = prob[(i / g->inner * g->c + (size_t)k) * g->inner + i % g->inner];
-
-        loss = ot_instance_loss(p);
-        focal = ot_focal_weight(g->focal, p);
-    }
-    if (inst)
-        inst[i] = loss;
-    s->sum += (double)(weight ? weight[i] : 1.0f) * (double)focal * (double)loss;
-}
-
-/* Softmax, instance losses and partial sums in one pass over the scores. */
-__global__ static void loss_rows(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                 const float *x, const float *label, const float *weight,
-                                 float *prob, float *inst, struct share *part)
-{
-    const size_t warps = (size_t)gridDim.x * (blockDim.x / OT_WARP);
-    const unsigned lane = threadIdx.x % OT_WARP;
-    struct share s = { 0.0, 0.0, ~0ull };
-    size_t r = (size_t)blockIdx.x * (blockDim.x / OT_WARP) + threadIdx.x / OT_WARP;
-
-    for (; r < g.outer; r += warps) {
-        softmax_row(g.c, lane, x + r * g.c, prob + r * g.c);
-        __syncwarp(); /* lane 0 reads what another lane wrote */
-        if (lane == 0)
-            add_instance(&g, r, prob, label, weight, inst, &s);
-    }
-    leave_share(s, part);
-}
-
-__global__ static void loss_columns(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                    const float *x, const float *label, const float *weight,
-                                    float *prob, float *inst, struct share *part)
-{
-    struct share s = { 0.0, 0.0, ~0ull };
-
-    OT_EACH (i, g.outer * g.inner) {
-        size_t at = i / g.inner * g.c * g.inner + i % g.inner;
-
-        softmax_column(g.c, g.inner, x + at, prob + at);
-        add_instance(&g, i, prob, label, weight, inst, &s);
-    }
-    leave_share(s, part);
-}
-
-extern "C" void ot_cuda_softmax_loss_fwd(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,
-                                         const float *x, const float *label, const float *weight,
-                                         float *prob, float *inst, struct ot_loss_stats *stats,
-                                         float *loss)
-{
-    const size_t threads = g->outer * g->inner * (g->inner == 1 ? OT_WARP : 1);
-    const unsigned blocks = ot_grid(threads, PARTS);
-    struct share *part = (struct share *)ot_cuda_room(dev, PARTS * sizeof *part);
-
-    if (!part)
-        return;
-    if (g->inner == 1)
-        OT_LAUNCH(dev, loss_rows, blocks, OT_THREADS, *g, x, label, weight, prob, inst, part);
-    else
-        OT_LAUNCH(dev, loss_columns, blocks, OT_THREADS, *g, x, label, weight, prob, inst, part);
-    OT_LAUNCH(dev, loss_total, 1, OT_THREADS, *g, blocks, part, stats, loss);
-}
-
-__global__ static void loss_bwd(const __grid_constant__ struct ot_softmax_loss_geom g, size_t n,
-                                const float *prob, const float *label, const float *weight,
-                                const struct ot_loss_stats *stats, const float *dloss, float *dx)
+/* W lanes take a row, V neighbours at a time. */
+template <unsigned W, unsigned V>
+__global__ static void __launch_bounds__(OT_THREADS)
+    loss_rows_bwd(const __grid_constant__ struct ot_softmax_loss_geom g,
+                  const float *__restrict__ prob, const float *__restrict__ label,
+                  const float *__restrict__ weight, const struct ot_loss_stats *stats,
+                  const float *dloss, float *__restrict__ dx)
 {
     const float scale = (float)((double)dloss[0] / stats->norm);
+    const size_t step = (size_t)gridDim.x * (OT_THREADS / W);
+    size_t r = (size_t)blockIdx.x * (OT_THREADS / W) + threadIdx.x / W;
 
-    OT_EACH (at, n) {
-        const size_t k = at / g.inner % g.c, i = at / (g.inner * g.c) * g.inner + at % g.inner;
-        const float l = label[i];
-        const int64_t own = ot_label_ignored(&g, l) ? -1 : ot_label_class(l, g.c);
-        const float p = prob[at];
-        float w = scale * (weight ? weight[i] : 1.0f);
+    for (; r < g.outer; r += step) {
+        const float *row = prob + r * g.c;
+        const struct pull p = pull_of(g, row, label[r], scale * (weight ? weight[r] : 1.0f));
 
-        if (own >= 0 && g.focal > 0.0f)
-            w *= ot_focal_slope(g.focal, prob[at + ((size_t)own - k) * g.inner]);
-        dx[at] = own < 0 ? 0.0f : (own == (int64_t)k ? p - 1.0f : p) * w;
+        for (size_t at = (size_t)(threadIdx.x % W) * V; at < g.c; at += W * V) {
+            float v[V];
+
+            ot_load<V>(row + at, v);
+            OT_UNROLL
+            for (unsigned i = 0; i < V; i++)
+                v[i] = pull_by(p, at + i, v[i]);
+            ot_store<V>(dx + r * g.c + at, v);
+        }
     }
+}
+
+constexpr unsigned AHEAD = 8; /* classes under way at once */
+
+/* V columns of instances [i, i + V), every `slices`-th class from `from` on. */
+template <unsigned V>
+__device__ __forceinline__ static void
+columns_bwd(const struct ot_softmax_loss_geom &g, size_t from, size_t slices, const float *prob,
+            const struct pull *p, float *dx)
+{
+    for (size_t c = from; c < g.c; c += AHEAD * slices) {
+        float v[AHEAD][V];
+
+        OT_UNROLL
+        for (unsigned u = 0; u < AHEAD; u++)
+            if (c + u * slices < g.c)
+                ot_load<V>(prob + (c + u * slices) * g.inner, v[u]);
+        OT_UNROLL
+        for (unsigned u = 0; u < AHEAD; u++)
+            if (c + u * slices < g.c) {
+                OT_UNROLL
+                for (unsigned i = 0; i < V; i++)
+                    v[u][i] = pull_by(p[i], c + u * slices, v[u][i]);
+                ot_store<V>(dx + (c + u * slices) * g.inner, v[u]);
+            }
+    }
+}
+
+/* A thread takes V columns and one of `slices` shares of the classes, which are blockIdx.y. */
+template <unsigned V>
+__global__ static void __launch_bounds__(OT_THREADS)
+    loss_columns_bwd(const __grid_constant__ struct ot_softmax_loss_geom g, const float *prob,
+                     const float *label, const float *weight, const struct ot_loss_stats *stats,
+                     const float *dloss, float *dx)
+{
+    const float scale = (float)((double)dloss[0] / stats->norm);
+    const size_t each = g.inner / V;
+
+    OT_EACH (n, g.outer * each) {
+        const size_t o = n / each, j = (n - o * each) * V, at = o * g.c * g.inner + j;
+        float l[V], w[V];
+        struct pull p[V];
+
+        OT_UNROLL
+        for (unsigned i = 0; i < V; i++)
+            w[i] = 1.0f;
+        ot_load<V>(label + o * g.inner + j, l);
+        if (weight)
+            ot_load<V>(weight + o * g.inner + j, w);
+        OT_UNROLL
+        for (unsigned i = 0; i < V; i++)
+            p[i] = pull_of(g, prob + at + i, l[i], scale * w[i]);
+        columns_bwd<V>(g, blockIdx.y, gridDim.y, prob + at, p, dx + at);
+    }
+}
+
+struct backward { /* of the launch */
+    const float *prob, *label, *weight;
+    const struct ot_loss_stats *stats;
+    const float *dloss;
+    float *dx;
+};
+
+template <unsigned W, unsigned V>
+static void run_rows(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,
+                     const struct backward *b)
+{
+    OT_LAUNCH(dev, (loss_rows_bwd<W, V>), ot_grid(g->outer * W), OT_THREADS, *g, b->prob, b->label,
+              b->weight, b->stats, b->dloss, b->dx);
+}
+
+template <unsigned V>
+static void run_columns(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,
+                        const struct backward *b)
+{
+    OT_LAUNCH(dev, loss_columns_bwd<V>, dim3(ot_grid(g->outer * (g->inner / V)), g->c > 64 ? 8 : 1),
+              OT_THREADS, *g, b->prob, b->label, b->weight, b->stats, b->dloss, b->dx);
 }
 
 extern "C" void ot_cuda_softmax_loss_bwd(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,
@@ -242,66 +140,121 @@ extern "C" void ot_cuda_softmax_loss_bwd(struct ot_dev *dev, const struct ot_sof
                                          const struct ot_loss_stats *stats, const float *dloss,
                                          float *dx)
 {
-    const size_t n = g->outer * g->c * g->inner;
+    const struct backward b = { prob, label, weight, stats, dloss, dx };
+    const bool rows = g->inner == 1;
+    const bool wide = (rows ? g->c : g->inner) % 4 == 0 && ot_aligned(prob) && ot_aligned(dx) &&
+                      (rows || (ot_aligned(label) && ot_aligned(weight)));
 
-    if (n)
-        OT_LAUNCH(dev, loss_bwd, ot_grid(n), OT_THREADS, *g, n, prob, label, weight, stats, dloss,
-                  dx);
+    if (g->outer * g->c * g->inner == 0)
+        return;
+    if (rows && g->c <= 8)
+        run_rows<8, 1>(dev, g, &b);
+    else if (rows)
+        (wide ? run_rows<32, 4> : run_rows<32, 1>)(dev, g, &b);
+    else
+        (wide ? run_columns<4> : run_columns<1>)(dev, g, &b);
 }
 
 /* ---- smooth L1 ----------------------------------------------------------------------------- */
 
-__global__ static void smooth_l1_parts(size_t n, float sigma2, const float *x, const float *t,
-                                       const float *w_in, const float *w_out, double *part)
+struct smooth { /* w_in, w_out may be NULL */
+    const float *x, *t, *w_in, *w_out;
+    float sigma2;
+};
+
+/* V values from i on, the weights 1 where there are none. */
+template <unsigned V> struct four_of {
+    float x[V], t[V], in[V], out[V];
+};
+
+template <unsigned V>
+__device__ __forceinline__ static void smooth_load(const struct smooth &a, size_t i,
+                                                   struct four_of<V> *v)
 {
-    double sum = 0.0;
-
-    OT_EACH (i, n) {
-        float d = w_in ? w_in[i] * (x[i] - t[i]) : x[i] - t[i];
-        float f = ot_smooth_l1(d, sigma2);
-
-        sum += (double)(w_out ? w_out[i] * f : f);
-    }
-    sum = ot_block_sum(sum);
-    if (threadIdx.x == 0)
-        part[blockIdx.x] = sum;
+    ot_load<V>(a.x + i, v->x);
+    ot_load<V>(a.t + i, v->t);
+    OT_UNROLL
+    for (unsigned k = 0; k < V; k++)
+        v->in[k] = v->out[k] = 1.0f;
+    if (a.w_in)
+        ot_load<V>(a.w_in + i, v->in);
+    if (a.w_out)
+        ot_load<V>(a.w_out + i, v->out);
 }
 
-__global__ static void smooth_l1_total(unsigned parts, const double *part, float num, float *loss)
+template <unsigned V>
+__device__ __forceinline__ static double smooth_sum(const struct smooth &a, size_t i)
 {
+    struct four_of<V> v;
     double sum = 0.0;
 
-    for (unsigned i = threadIdx.x; i < parts; i += blockDim.x)
-        sum += part[i];
-    sum = ot_block_sum(sum);
-    if (threadIdx.x == 0)
-        loss[0] = (float)(sum / (double)num);
+    smooth_load<V>(a, i, &v);
+    OT_UNROLL
+    for (unsigned k = 0; k < V; k++)
+        sum += (double)(v.out[k] * ot_smooth_l1(v.in[k] * (v.x[k] - v.t[k]), a.sigma2));
+    return sum;
+}
+
+/* `wide`: how many fours come first. */
+__global__ static void __launch_bounds__(OT_THREADS)
+    smooth_l1_fwd(size_t n, size_t wide, const __grid_constant__ struct smooth a, float num,
+                  struct ot_sums *part, unsigned *arrived, float *loss)
+{
+    struct ot_sums s = { 0.0, 0.0 };
+
+    OT_EACH (i, wide)
+        s.a += smooth_sum<4>(a, 4 * i);
+    OT_EACH (i, n - 4 * wide)
+        s.a += smooth_sum<1>(a, 4 * wide + i);
+    if (ot_grid_sum(&s, part, arrived) && threadIdx.x == 0)
+        loss[0] = (float)(s.a / (double)num);
+}
+
+static size_t fours(size_t n, const struct smooth *a, const float *dx)
+{
+    return ot_aligned(a->x) && ot_aligned(a->t) && ot_aligned(a->w_in) && ot_aligned(a->w_out) &&
+                   ot_aligned(dx)
+               ? n / 4
+               : 0;
 }
 
 extern "C" void ot_cuda_smooth_l1_fwd(struct ot_dev *dev, size_t n, float sigma, float num,
                                       const float *x, const float *t, const float *w_in,
                                       const float *w_out, float *loss)
 {
-    const unsigned blocks = ot_grid(n, PARTS);
-    double *part = (double *)ot_cuda_room(dev, PARTS * sizeof *part);
+    const struct smooth a = { x, t, w_in, w_out, sigma * sigma };
+    const size_t wide = fours(n, &a, NULL);
+    struct ot_sums *part = (struct ot_sums *)ot_cuda_room(dev, OT_LOSS_PARTS * sizeof *part);
 
-    if (!part)
-        return;
-    OT_LAUNCH(dev, smooth_l1_parts, blocks, OT_THREADS, n, sigma * sigma, x, t, w_in, w_out, part);
-    OT_LAUNCH(dev, smooth_l1_total, 1, OT_THREADS, blocks, part, num, loss);
+    if (part)
+        OT_LAUNCH(dev, smooth_l1_fwd, ot_grid(wide ? wide : n, OT_LOSS_PARTS), OT_THREADS, n, wide,
+                  a, num, part, ot_cuda_arrived(dev), loss);
 }
 
-__global__ static void smooth_l1_bwd(size_t n, float sigma2, float num, float sign, bool chain,
-                                     const float *x, const float *t, const float *w_in,
-                                     const float *w_out, const float *dloss, float *dx)
+template <unsigned V>
+__device__ __forceinline__ static void smooth_grad(const struct smooth &a, float scale, bool chain,
+                                                   size_t i, float *dx)
+{
+    struct four_of<V> v;
+
+    smooth_load<V>(a, i, &v);
+    OT_UNROLL
+    for (unsigned k = 0; k < V; k++)
+        v.x[k] = scale * (chain ? v.in[k] : 1.0f) * v.out[k] *
+                 ot_smooth_l1_grad(v.in[k] * (v.x[k] - v.t[k]), a.sigma2);
+    ot_store<V>(dx + i, v.x);
+}
+
+__global__ static void __launch_bounds__(OT_THREADS)
+    smooth_l1_bwd(size_t n, size_t wide, const __grid_constant__ struct smooth a, float num,
+                  float sign, bool chain, const float *dloss, float *dx)
 {
     const float scale = sign * dloss[0] / num;
 
-    OT_EACH (i, n) {
-        float wi = w_in ? w_in[i] : 1.0f, wo = w_out ? w_out[i] : 1.0f;
-
-        dx[i] = scale * (chain ? wi : 1.0f) * wo * ot_smooth_l1_grad(wi * (x[i] - t[i]), sigma2);
-    }
+    OT_EACH (i, wide)
+        smooth_grad<4>(a, scale, chain, 4 * i, dx);
+    OT_EACH (i, n - 4 * wide)
+        smooth_grad<1>(a, scale, chain, 4 * wide + i, dx);
 }
 
 extern "C" void ot_cuda_smooth_l1_bwd(struct ot_dev *dev, size_t n, float sigma, float num,
@@ -309,9 +262,12 @@ extern "C" void ot_cuda_smooth_l1_bwd(struct ot_dev *dev, size_t n, float sigma,
                                       const float *w_in, const float *w_out, const float *dloss,
                                       float *dx)
 {
+    const struct smooth a = { x, t, w_in, w_out, sigma * sigma };
+    const size_t wide = fours(n, &a, dx);
+
     if (n)
-        OT_LAUNCH(dev, smooth_l1_bwd, ot_grid(n), OT_THREADS, n, sigma * sigma, num, sign, chain, x,
-                  t, w_in, w_out, dloss, dx);
+        OT_LAUNCH(dev, smooth_l1_bwd, ot_grid(wide ? wide : n), OT_THREADS, n, wide, a, num, sign,
+                  chain, dloss, dx);
 }
 
 __global__ static void smooth_l1_inst(size_t n, size_t c, size_t inner, float sigma2,
@@ -337,55 +293,131 @@ extern "C" void ot_cuda_smooth_l1_inst(struct ot_dev *dev, size_t outer, size_t 
 
 /* ---- accuracy ------------------------------------------------------------------------------ */
 
-/* Whether fewer than top_k other classes score at least as high as class k. */
-__device__ static bool is_right(size_t c, size_t inner, int top_k, const float *x, size_t k)
-{
-    const float own = x[k * inner];
-    int better = -1; /* class k itself is found too */
+/* Classes whose counts a block keeps in shared memory. */
+constexpr unsigned HERE = 1024;
 
-    for (size_t j = 0; j < c; j++)
+struct counts { /* of the whole grid: of class k, and those of them that are right */
+    unsigned long long *all, *right;
+    unsigned long long *bad;
+    unsigned *arrived;
+    float *acc, *per_class;
+};
+
+/* How many of every `step`-th class from `from` on score at least `own`. */
+__device__ static int as_good(size_t c, size_t inner, const float *x, size_t from, size_t step,
+                              float own)
+{
+    int better = 0;
+
+    for (size_t j = from; j < c; j += step)
         better += x[j * inner] >= own;
-    return better < top_k;
+    return better;
 }
 
-/* count[k]: instances of class k; count[c + k]: those that are right. */
-__global__ static void count_right(const __grid_constant__ struct ot_softmax_loss_geom g, int top_k,
-                                   const float *x, const float *label, unsigned long long *bad,
-                                   unsigned long long *count)
+/* Counts instance i; right: fewer than top_k other classes score at least as high as its own. */
+__device__ static void count_column(const struct ot_softmax_loss_geom &g, int top_k, size_t i,
+                                    const float *x, const float *label, const struct counts &n,
+                                    unsigned *here)
 {
-    OT_EACH (i, g.outer * g.inner) {
-        const float l = label[i];
-        const int64_t k = ot_label_class(l, g.c);
+    const size_t at = i / g.inner * g.c * g.inner + i % g.inner;
+    const float l = label[i];
+    const int64_t k = ot_label_class(l, g.c);
+    bool right;
 
-        if (ot_label_ignored(&g, l))
-            continue;
-        if (k < 0) {
-            ot_fault(bad, i, l);
-            continue;
-        }
-        atomicAdd(&count[k], 1ull);
-        if (is_right(g.c, g.inner, top_k, x + i / g.inner * g.c * g.inner + i % g.inner, (size_t)k))
-            atomicAdd(&count[g.c + (size_t)k], 1ull);
+    if (ot_label_ignored(&g, l))
+        return;
+    if (k < 0) {
+        ot_fault(n.bad, i, l);
+        return;
+    }
+    right = as_good(g.c, g.inner, x + at, 0, 1, x[at + (size_t)k * g.inner]) - 1 < top_k;
+    if (g.c <= HERE) {
+        atomicAdd(&here[k], 1u);
+        atomicAdd(&here[HERE + k], (unsigned)right);
+    } else {
+        atomicAdd(&n.all[k], 1ull);
+        atomicAdd(&n.right[k], (unsigned long long)right);
     }
 }
 
-__global__ static void rate_right(size_t c, const unsigned long long *count, float *acc,
-                                  float *per_class)
+/* A warp takes row r of a classifier. */
+__device__ static void count_row(const struct ot_softmax_loss_geom &g, int top_k, size_t r,
+                                 const float *x, const float *label, const struct counts &n)
 {
+    const float l = label[r];
+    const int64_t k = ot_label_class(l, g.c);
+    int better = 0;
+
+    if (ot_label_ignored(&g, l))
+        return;
+    if (k >= 0)
+        better = as_good(g.c, 1, x + r * g.c, threadIdx.x % OT_WARP, OT_WARP,
+                         x[r * g.c + (size_t)k]);
+    better = ot_warp_sum(better);
+    if (threadIdx.x % OT_WARP != 0)
+        return;
+    if (k < 0) {
+        ot_fault(n.bad, r, l);
+        return;
+    }
+    atomicAdd(&n.all[k], 1ull);
+    atomicAdd(&n.right[k], (unsigned long long)(better - 1 < top_k));
+}
+
+/* The shares of right ones, by the last block. */
+__device__ static void rate(size_t c, const struct counts &n)
+{
+    const volatile unsigned long long *of = n.all, *good = n.right;
     unsigned long long all = 0, right = 0;
 
     for (size_t k = threadIdx.x; k < c; k += blockDim.x) {
-        unsigned long long n = count[k], r = count[c + k];
+        const unsigned long long m = of[k], r = good[k];
 
-        all += n;
+        all += m;
         right += r;
-        if (per_class)
-            per_class[k] = n ? (float)((double)r / (double)n) : 0.0f;
+        if (n.per_class)
+            n.per_class[k] = m ? (float)((double)r / (double)m) : 0.0f;
     }
     all = ot_block_sum(all);
     right = ot_block_sum(right);
     if (threadIdx.x == 0)
-        acc[0] = all ? (float)((double)right / (double)all) : 0.0f;
+        n.acc[0] = all ? (float)((double)right / (double)all) : 0.0f;
+}
+
+__global__ static void __launch_bounds__(OT_THREADS)
+    accuracy(const __grid_constant__ struct ot_softmax_loss_geom g, int top_k, const float *x,
+             const float *label, const __grid_constant__ struct counts n)
+{
+    __shared__ unsigned here[2 * HERE];
+    __shared__ bool last;
+    const unsigned warps = OT_THREADS / OT_WARP;
+
+    for (unsigned k = threadIdx.x; k < 2 * HERE; k += blockDim.x)
+        here[k] = 0;
+    __syncthreads();
+    if (g.inner == 1)
+        for (size_t r = (size_t)blockIdx.x * warps + threadIdx.x / OT_WARP; r < g.outer;
+             r += (size_t)gridDim.x * warps)
+            count_row(g, top_k, r, x, label, n);
+    else
+        OT_EACH (i, g.outer * g.inner)
+            count_column(g, top_k, i, x, label, n, here);
+    __syncthreads();
+    for (unsigned k = threadIdx.x; g.inner > 1 && k < g.c && k < HERE; k += blockDim.x) {
+        if (here[k])
+            atomicAdd(&n.all[k], (unsigned long long)here[k]);
+        if (here[HERE + k])
+            atomicAdd(&n.right[k], (unsigned long long)here[HERE + k]);
+    }
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicInc(n.arrived, gridDim.x - 1) == gridDim.x - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    if (last)
+        rate(g.c, n);
 }
 
 extern "C" void ot_cuda_accuracy(struct ot_dev *dev, size_t outer, size_t c, size_t inner,
@@ -393,18 +425,23 @@ extern "C" void ot_cuda_accuracy(struct ot_dev *dev, size_t outer, size_t c, siz
                                  const float *label, float *acc, float *per_class)
 {
     const size_t bytes = 2 * c * sizeof(unsigned long long);
-    unsigned long long *count = (unsigned long long *)ot_cuda_room(dev, bytes);
-    unsigned long long *bad = ot_cuda_fault(dev, OT_FAULT_LABEL, (double)c);
+    unsigned long long *all = (unsigned long long *)ot_cuda_room(dev, bytes);
+    const struct counts n = { all,
+                              all ? all + c : NULL,
+                              ot_cuda_fault(dev, OT_FAULT_LABEL, (double)c),
+                              ot_cuda_arrived(dev),
+                              acc,
+                              per_class };
     struct ot_softmax_loss_geom g = {};
 
-    if (!count)
+    if (!all)
         return;
     g.outer = outer;
     g.c = c;
     g.inner = inner;
     g.has_ignore = has_ignore;
     g.ignore_label = ignore;
-    ot_cuda_zero(dev, count, bytes);
-    OT_LAUNCH(dev, count_right, ot_grid(outer * inner), OT_THREADS, g, top_k, x, label, bad, count);
-    OT_LAUNCH(dev, rate_right, 1, OT_THREADS, c, count, acc, per_class);
+    ot_cuda_zero(dev, all, bytes);
+    OT_LAUNCH(dev, accuracy, ot_grid(outer * inner * (inner == 1 ? OT_WARP : 1), 1024), OT_THREADS,
+              g, top_k, x, label, n);
 }

@@ -2,36 +2,33 @@
  * pair_loss.cu - Euclidean and sigmoid cross entropy losses, a thread an element; the contrastive
  * loss, a block a pair of rows.
  */
-#include "cuda/launch.h"
 #include "cuda/loss_share.h"
 #include "layers/pair_loss_math.h"
 
-__global__ static void pair_parts(const __grid_constant__ struct ot_softmax_loss_geom g,
-                                  enum ot_pair_loss kind, const float *x, const float *t,
-                                  struct share *part)
+__global__ static void __launch_bounds__(OT_THREADS)
+    pair_fwd(const __grid_constant__ struct ot_softmax_loss_geom g, enum ot_pair_loss kind,
+             const float *x, const float *t, const __grid_constant__ struct ot_loss_out out)
 {
-    struct share s = { 0.0, 0.0, ~0ull };
+    struct ot_sums s = { 0.0, 0.0 };
 
     OT_EACH (i, g.outer * g.inner) {
         if (ot_label_ignored(&g, t[i]))
             continue;
-        s.valid += 1.0;
-        s.sum += ot_pair_loss_of(kind, x[i], t[i]);
+        s.b += 1.0;
+        s.a += ot_pair_loss_of(kind, x[i], t[i]);
     }
-    leave_share(s, part);
+    ot_loss_finish(g, out, s);
 }
 
 extern "C" void ot_cuda_pair_loss_fwd(struct ot_dev *dev, enum ot_pair_loss kind,
                                       const struct ot_softmax_loss_geom *g, const float *x,
                                       const float *t, struct ot_loss_stats *stats, float *loss)
 {
-    const unsigned blocks = ot_grid(g->outer * g->inner, PARTS);
-    struct share *part = (struct share *)ot_cuda_room(dev, PARTS * sizeof *part);
+    struct ot_loss_out out;
 
-    if (!part)
-        return;
-    OT_LAUNCH(dev, pair_parts, blocks, OT_THREADS, *g, kind, x, t, part);
-    OT_LAUNCH(dev, loss_total, 1, OT_THREADS, *g, blocks, part, stats, loss);
+    if (ot_loss_out_of(dev, g->c, stats, loss, &out))
+        OT_LAUNCH(dev, pair_fwd, ot_grid(g->outer * g->inner, OT_LOSS_PARTS), OT_THREADS, *g, kind,
+                  x, t, out);
 }
 
 __global__ static void pair_bwd(const __grid_constant__ struct ot_softmax_loss_geom g,
@@ -71,47 +68,36 @@ __device__ static float distance2(size_t cols, const float *a, const float *b)
     return (float)ot_block_sum(sum);
 }
 
-__global__ static void contrastive_parts(const __grid_constant__ struct ot_contrastive_geom g,
-                                         const float *a, const float *b, const float *same,
-                                         double *part)
+__global__ static void contrastive_fwd(const __grid_constant__ struct ot_contrastive_geom g,
+                                       const float *a, const float *b, const float *same,
+                                       struct ot_sums *part, unsigned *arrived, float *loss)
 {
-    double sum = 0.0;
+    struct ot_sums s = { 0.0, 0.0 };
 
-    for (size_t r = blockIdx.x; r < g.rows; r += gridDim.x)
-        sum += ot_contrastive_of(&g, ot_pair_same(same[r]),
-                                 distance2(g.cols, a + r * g.cols, b + r * g.cols));
-    if (threadIdx.x == 0)
-        part[blockIdx.x] = sum;
-}
+    for (size_t r = blockIdx.x; r < g.rows; r += gridDim.x) {
+        const float d2 = distance2(g.cols, a + r * g.cols, b + r * g.cols);
 
-__global__ static void contrastive_total(unsigned parts, const double *part, size_t rows,
-                                         float *loss)
-{
-    double sum = 0.0;
-
-    for (unsigned i = threadIdx.x; i < parts; i += blockDim.x)
-        sum += part[i];
-    sum = ot_block_sum(sum);
-    if (threadIdx.x == 0)
-        loss[0] = rows ? (float)(sum / (2.0 * (double)rows)) : 0.0f;
+        if (threadIdx.x == 0) /* the same in every thread, wanted once */
+            s.a += ot_contrastive_of(&g, ot_pair_same(same[r]), d2);
+    }
+    if (ot_grid_sum(&s, part, arrived) && threadIdx.x == 0)
+        loss[0] = g.rows ? (float)(s.a / (2.0 * (double)g.rows)) : 0.0f;
 }
 
 static unsigned row_blocks(size_t rows)
 {
-    return (unsigned)(rows < 1 ? 1 : rows > PARTS ? PARTS : rows);
+    return (unsigned)(rows < 1 ? 1 : rows > OT_LOSS_PARTS ? OT_LOSS_PARTS : rows);
 }
 
 extern "C" void ot_cuda_contrastive_fwd(struct ot_dev *dev, const struct ot_contrastive_geom *g,
                                         const float *a, const float *b, const float *same,
                                         float *loss)
 {
-    const unsigned blocks = row_blocks(g->rows);
-    double *part = (double *)ot_cuda_room(dev, PARTS * sizeof *part);
+    struct ot_sums *part = (struct ot_sums *)ot_cuda_room(dev, OT_LOSS_PARTS * sizeof *part);
 
-    if (!part)
-        return;
-    OT_LAUNCH(dev, contrastive_parts, blocks, OT_THREADS, *g, a, b, same, part);
-    OT_LAUNCH(dev, contrastive_total, 1, OT_THREADS, blocks, part, g->rows, loss);
+    if (part)
+        OT_LAUNCH(dev, contrastive_fwd, row_blocks(g->rows), OT_THREADS, *g, a, b, same, part,
+                  ot_cuda_arrived(dev), loss);
 }
 
 __global__ static void contrastive_bwd(const __grid_constant__ struct ot_contrastive_geom g,

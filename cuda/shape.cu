@@ -113,29 +113,22 @@ extern "C" void ot_cuda_argmax(struct ot_dev *dev, size_t outer, size_t c, size_
 
 /* ---- rows by index ------------------------------------------------------------------------- */
 
-/* One block: the least place of a bad index. */
+/* The least place of a bad index is noted, as a fault of the device. */
 __global__ static void check_rows(size_t n, size_t limit, const float *index,
-                                  struct ot_bad_row *bad)
+                                  unsigned long long *bad)
 {
-    __shared__ unsigned long long first;
-
-    if (threadIdx.x == 0)
-        first = ~0ull;
-    __syncthreads();
-    for (size_t i = threadIdx.x; i < n; i += blockDim.x)
+    OT_EACH (i, n)
         if (ot_label_class(index[i], limit) < 0)
-            atomicMin(&first, (unsigned long long)i);
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        bad->at = first == ~0ull ? 0 : (int64_t)first + 1;
-        bad->index = first == ~0ull ? 0.0 : (double)index[first];
-    }
+            ot_fault(bad, i, index[i]);
 }
 
 extern "C" void ot_cuda_check_rows(struct ot_dev *dev, size_t n, size_t limit, const float *index,
                                    struct ot_bad_row *bad)
 {
-    OT_LAUNCH(dev, check_rows, 1, OT_BLOCK, n, limit, index, bad);
+    (void)bad;
+    if (n)
+        OT_LAUNCH(dev, check_rows, ot_grid(n), OT_THREADS, n, limit, index,
+                  ot_cuda_fault(dev, OT_FAULT_ROW, (double)limit));
 }
 
 __global__ static void gather_rows(size_t n, size_t cols, size_t limit, const float *index,

@@ -237,14 +237,14 @@ softmax_columns_at(const struct ot_softmax_loss_geom &g, const struct loss_side 
         ot_load<V>(side.label + i, label);
     OT_UNROLL
     for (unsigned v = 0; v < V; v++) {
-        top[v] = e[0][v];
+        top[v] = -INFINITY;
         sum[v] = own[v] = 0.0f;
         k[v] = side.label ? ot_loss_class(g, side.out, i + v, label[v], s) : -1;
         if (k[v] >= 0)
             own[v] = x[(size_t)k[v] * g.inner + v];
     }
     OT_UNROLL
-    for (unsigned c = 1; c < C; c++)
+    for (unsigned c = 0; c < C; c++)
         if (c < classes)
             OT_UNROLL
             for (unsigned v = 0; v < V; v++)
@@ -472,4 +472,50 @@ extern "C" void ot_cuda_softmax_loss_fwd(struct ot_dev *dev, const struct ot_sof
         rows(dev, g, &side, x, prob);
     else
         columns(dev, g, &side, x, prob);
+}
+
+/* ---- softmax, backward ------------------------------------------------------------------------- */
+
+__global__ static void softmax_rows_bwd(size_t rows, size_t c, const float *y, const float *dy,
+                                        float *dx)
+{
+    const size_t warps = (size_t)gridDim.x * (blockDim.x / OT_WARP);
+    const unsigned lane = threadIdx.x % OT_WARP;
+    size_t r = (size_t)blockIdx.x * (blockDim.x / OT_WARP) + threadIdx.x / OT_WARP;
+
+    for (; r < rows; r += warps) {
+        float dot = 0.0f;
+
+        for (size_t k = lane; k < c; k += OT_WARP)
+            dot += y[r * c + k] * dy[r * c + k];
+        dot = ot_warp_sum(dot);
+        for (size_t k = lane; k < c; k += OT_WARP)
+            dx[r * c + k] = (dy[r * c + k] - dot) * y[r * c + k];
+    }
+}
+
+__global__ static void softmax_columns_bwd(size_t n, size_t c, size_t inner, const float *y,
+                                           const float *dy, float *dx)
+{
+    OT_EACH (i, n) {
+        const size_t at = i / inner * c * inner + i % inner;
+        float dot = 0.0f;
+
+        for (size_t k = 0; k < c; k++)
+            dot += y[at + k * inner] * dy[at + k * inner];
+        for (size_t k = 0; k < c; k++)
+            dx[at + k * inner] = (dy[at + k * inner] - dot) * y[at + k * inner];
+    }
+}
+
+extern "C" void ot_cuda_softmax_bwd(struct ot_dev *dev, size_t outer, size_t c, size_t inner,
+                                    const float *y, const float *dy, float *dx)
+{
+    if (outer * c * inner == 0)
+        return;
+    if (inner == 1)
+        OT_LAUNCH(dev, softmax_rows_bwd, ot_grid(outer * OT_WARP), OT_THREADS, outer, c, y, dy, dx);
+    else
+        OT_LAUNCH(dev, softmax_columns_bwd, ot_grid(outer * inner), OT_THREADS, outer * inner, c,
+                  inner, y, dy, dx);
 }

@@ -41,6 +41,8 @@ int ot_loss_report(const struct ot_layer *l, const struct ot_loss_stats *device_
 {
     struct ot_loss_stats stats;
 
+    if (l->dev->late_faults)
+        return 0;
     l->dev->ops->download(l->dev, &stats, device_stats, sizeof stats);
     if (!stats.bad)
         return 0;

@@ -17,7 +17,8 @@ enum ot_norm ot_loss_norm_of(const Caffe__LossParameter *p, enum ot_norm none_sa
 /* in[i] must hold n values; what: "labels", "weights". */
 int ot_loss_want(const struct ot_layer *l, int i, size_t n, const char *what, struct ot_err *err);
 
-/* Fails when the statistics (on the device) name an instance with a label outside [0, c). */
+/* Fails when the statistics (on the device) name an instance with a label outside [0, c).  A device
+ * with late_faults latches that by itself, and is not waited for. */
 int ot_loss_report(const struct ot_layer *l, const struct ot_loss_stats *device_stats, size_t c,
                    struct ot_err *err);
 

@@ -12,6 +12,8 @@ int ot_rows_report(struct ot_layer *l, int in, size_t limit, int ws, struct ot_e
 {
     struct ot_bad_row bad;
 
+    if (l->dev->late_faults)
+        return 0;
     l->dev->ops->download(l->dev, &bad, l->ws[ws], sizeof bad);
     if (!bad.at)
         return 0;
