@@ -33,8 +33,7 @@ template <unsigned BYTES> struct __attribute__((may_alias, aligned(BYTES))) ot_c
 
 /* Of a struct, CUDA's own vectors included, the compiler may make several accesses, and does where
  * it stores under a condition: so that is said in PTX.  p: global memory. */
-template <unsigned BYTES>
-__device__ __forceinline__ static ot_chunk<BYTES> ot_take(const void *p)
+template <unsigned BYTES> __device__ __forceinline__ static ot_chunk<BYTES> ot_take(const void *p)
 {
 #ifndef OT_CUDA_ON_HOST
     if constexpr (BYTES == 16) {
@@ -137,7 +136,7 @@ template <unsigned V>
 __device__ __forceinline__ static void ot_load(const struct ot_bf16 *x, float *v)
 {
     if constexpr (V == 4 || V == 8) {
-        const ot_chunk<2 * V> c = ot_take<2 * V>(x);
+        const ot_chunk<2 *V> c = ot_take<2 * V>(x);
 
         OT_UNROLL
         for (unsigned i = 0; i < V / 2; i++) {

@@ -58,8 +58,8 @@ __global__ static void label_bwd(const __grid_constant__ struct ot_softmax_loss_
         const float l = label[i];
         const int64_t k = ot_label_ignored(&g, l) ? -1 : ot_label_class(l, g.c);
 
-        dx[at] = k < 0 ? 0.0f :
-                         scale * ot_label_loss_grad(kind, (int64_t)j == k, x[at],
+        dx[at] = k < 0 ? 0.0f
+                       : scale * ot_label_loss_grad(kind, (int64_t)j == k, x[at],
                                                     h ? h[(size_t)k * g.c + j] : 0.0f,
                                                     h ? h_row[k] : 0.0f);
     }

@@ -62,9 +62,9 @@ constexpr unsigned AHEAD = 8; /* classes under way at once */
 
 /* V columns of instances [i, i + V), every `slices`-th class from `from` on. */
 template <unsigned V>
-__device__ __forceinline__ static void
-columns_bwd(const struct ot_softmax_loss_geom &g, size_t from, size_t slices, const float *prob,
-            const struct pull *p, float *dx)
+__device__ __forceinline__ static void columns_bwd(const struct ot_softmax_loss_geom &g,
+                                                   size_t from, size_t slices, const float *prob,
+                                                   const struct pull *p, float *dx)
 {
     for (size_t c = from; c < g.c; c += AHEAD * slices) {
         float v[AHEAD][V];

@@ -27,10 +27,9 @@ struct loss_side {
 
 /* The losses of instances [i, i + V): class k (or -1) has probability p. */
 template <unsigned V>
-__device__ __forceinline__ static void add_instances(const struct ot_softmax_loss_geom &g,
-                                                     const struct loss_side &side, size_t i,
-                                                     const int *k, const float *p,
-                                                     struct ot_sums *s)
+__device__ __forceinline__ static void
+add_instances(const struct ot_softmax_loss_geom &g, const struct loss_side &side, size_t i,
+              const int *k, const float *p, struct ot_sums *s)
 {
     float loss[V], weight[V];
 
@@ -50,7 +49,7 @@ __device__ __forceinline__ static void add_instances(const struct ot_softmax_los
         ot_store<V>(side.inst + i, loss);
 }
 
-/* ---- sums of exponentials whose maximum is not known yet --------------------------------------- */
+/* ---- sums of exponentials whose maximum is not known yet ------------------------------------ */
 
 struct online {
     float top, sum; /* sum of e^(x - top) */
@@ -76,7 +75,7 @@ __device__ __forceinline__ static struct online online_join(struct online a, str
     return { top, a.sum + b.sum };
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 __device__ __forceinline__ static float lanes_max(float v, unsigned width)
 {
@@ -97,7 +96,8 @@ __global__ static void __launch_bounds__(OT_THREADS)
     const unsigned lane = threadIdx.x % W, rows = OT_THREADS / W;
     struct ot_sums s = { 0.0, 0.0 };
 
-    for (size_t from = (size_t)blockIdx.x * rows; from < g.outer; from += (size_t)gridDim.x * rows) {
+    for (size_t from = (size_t)blockIdx.x * rows; from < g.outer;
+         from += (size_t)gridDim.x * rows) {
         const size_t r = from + threadIdx.x / W;
         const float *row = x + r * g.c;
         float e[L][V], top = -INFINITY, sum = 0.0f, own = 0.0f;
@@ -216,7 +216,7 @@ __global__ static void __launch_bounds__(OT_BLOCK)
         ot_loss_finish(g, side.out, s);
 }
 
-/* ---- columns ----------------------------------------------------------------------------------- */
+/* ---- columns -------------------------------------------------------------------------------- */
 
 /* V columns of at most C classes, `inner` apart. */
 template <unsigned C, unsigned V>
@@ -245,18 +245,20 @@ softmax_columns_at(const struct ot_softmax_loss_geom &g, const struct loss_side 
     }
     OT_UNROLL
     for (unsigned c = 0; c < C; c++)
-        if (c < classes)
+        if (c < classes) {
             OT_UNROLL
             for (unsigned v = 0; v < V; v++)
                 top[v] = e[c][v] > top[v] ? e[c][v] : top[v];
+        }
     OT_UNROLL
     for (unsigned c = 0; c < C; c++)
-        if (c < classes)
+        if (c < classes) {
             OT_UNROLL
             for (unsigned v = 0; v < V; v++) {
                 e[c][v] = ot_expf(e[c][v] - top[v]);
                 sum[v] += e[c][v];
             }
+        }
     OT_UNROLL
     for (unsigned v = 0; v < V; v++)
         sum[v] = 1.0f / sum[v];
@@ -277,7 +279,7 @@ softmax_columns_at(const struct ot_softmax_loss_geom &g, const struct loss_side 
 }
 
 template <unsigned C, unsigned V>
-__global__ static void __launch_bounds__(COLUMN_THREADS, C * V <= 84 ? 4 : 2)
+__global__ static void __launch_bounds__(COLUMN_THREADS, C *V <= 84 ? 4 : 2)
     softmax_columns(const __grid_constant__ struct ot_softmax_loss_geom g,
                     const __grid_constant__ struct loss_side side, const float *x, float *prob)
 {
@@ -366,7 +368,7 @@ __global__ static void __launch_bounds__(SLICES *OT_WARP)
         ot_loss_finish(g, side.out, s);
 }
 
-/* ---- which of them ----------------------------------------------------------------------------- */
+/* ---- which of them -------------------------------------------------------------------------- */
 
 template <unsigned W, unsigned V, unsigned L>
 static void run_rows(struct ot_dev *dev, const struct ot_softmax_loss_geom *g,
@@ -474,7 +476,7 @@ extern "C" void ot_cuda_softmax_loss_fwd(struct ot_dev *dev, const struct ot_sof
         columns(dev, g, &side, x, prob);
 }
 
-/* ---- softmax, backward ------------------------------------------------------------------------- */
+/* ---- softmax, backward ---------------------------------------------------------------------- */
 
 __global__ static void softmax_rows_bwd(size_t rows, size_t c, const float *y, const float *dy,
                                         float *dx)
