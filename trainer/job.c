@@ -101,10 +101,11 @@ void ot_job_close(struct ot_job *j)
     ot_mine_free(j->mine);
     ot_correct_free(j->correct);
     ot_feeds_free(j->feeds);
+    for (int k = 0; k < OT_MAX_LOSSES; k++)
+        ot_fetch_release(&j->slot[k]);
     ot_dev_close(j->dev);
     ot_metrics_close(j->metrics);
     ot_free(j->recent);
-    ot_free(j->host);
     ot_log_close();
     ot_unlock_file(j->lock);
 }

@@ -4,6 +4,7 @@
 
 #include "trainer/correct.h"
 #include "trainer/evaluate.h"
+#include "trainer/fetch.h"
 #include "trainer/metrics.h"
 #include "trainer/mine.h"
 #include "trainer/snapshot.h"
@@ -16,6 +17,20 @@ enum { OT_MAX_LOSSES = 32 };
 struct ot_part {
     int n;
     double total, loss[OT_MAX_LOSSES];
+};
+
+/* The last pass that was asked for, until its losses are there. */
+struct ot_asked {
+    uint64_t mark; /* 0: none */
+    int64_t iter;
+    bool reinjected, last; /* last: of its iteration */
+};
+
+/* An iteration that was asked for, as it was then; it is reported when its losses are there. */
+struct ot_done {
+    int64_t iter;
+    double lr, ms, wait_s;
+    struct ot_miner_counts counts; /* with mining */
 };
 
 struct ot_job {
@@ -33,11 +48,12 @@ struct ot_job {
     struct ot_net_blob *loss[OT_MAX_LOSSES];
     int nloss;
     double loss_sum[OT_MAX_LOSSES]; /* of the last iteration with fresh passes: means over them */
-    struct ot_part part[2];         /* this iteration: its fresh passes, its re-injected ones */
+    struct ot_fetch slot[OT_MAX_LOSSES];
+    struct ot_asked asked;
+    struct ot_done done;
+    struct ot_part part[2]; /* of asked.iter: its fresh passes, its re-injected ones */
 
     /* progress */
-    float *host; /* owned: one loss */
-    size_t host_cap;
     double start_s, last_s; /* of the loop; of the last display */
     int64_t start_iter, last_iter;
     int64_t images, last_images;
@@ -64,7 +80,7 @@ double ot_job_loss(const struct ot_job *j); /* mean over its fresh passes, else 
 /* report.c: what people and programs read */
 void ot_report_start(struct ot_job *j);
 bool ot_report_due(const struct ot_job *j, int64_t iter); /* is this iteration displayed? */
-void ot_report_iter(struct ot_job *j, double lr, double ms);
+void ot_report_iter(struct ot_job *j);                    /* j->done, by j->part */
 void ot_report_test(struct ot_job *j, int which, const struct ot_test_result *r);
 int ot_report_final(struct ot_job *j, const struct ot_test_result *r, int which,
                     struct ot_err *err);

@@ -99,13 +99,15 @@ void ot_mine_free(struct ot_mine *m)
     if (!m)
         return;
     if (m->pool) /* an error path: the run has not ended by itself */
-        (void)ot_pool_close(m->pool, "failed", 70, m->now.iter, (double)NAN, NULL, (double)NAN,
+        (void)ot_pool_close(m->pool, "failed", 70, m->lag.iter, (double)NAN, NULL, (double)NAN,
                             &ignored);
     (void)ot_mine_close_log(m, false, &ignored);
     ot_miner_free(m->miner);
-    for (size_t i = 0; i < sizeof m->host / sizeof m->host[0]; i++)
-        ot_free(m->host[i].v);
-    ot_free(m->now.look);
+    for (int i = 0; i < OT_MINE_SLOTS; i++)
+        ot_fetch_release(&m->slot[i]);
+    ot_free(m->given.sample);
+    ot_free(m->given.label);
+    ot_free(m->given.gt);
     ot_free(m->lag.look);
     ot_free(m->speaker);
     ot_free(m->sample);
@@ -284,6 +286,8 @@ static int give_lagging(struct ot_mine *m, struct ot_err *err)
     if (!m->lag.waiting)
         return 0;
     m->lag.waiting = false;
+    if (ot_mine_settle(m, err) < 0)
+        return err->code;
     if (m->log)
         ot_looklog_looks(m->log, m->lag.iter, m->lag.reinjected, m->lag.look, m->lag.n);
     return ot_miner_observe(m->miner, m->lag.iter, m->lag.reinjected, m->lag.look, m->lag.n, err);
@@ -291,32 +295,31 @@ static int give_lagging(struct ot_mine *m, struct ot_err *err)
 
 int ot_mine_read(struct ot_mine *m, int64_t iter, bool reinjected, struct ot_err *err)
 {
-    struct ot_looks swap;
-
-    if (ot_mine_collect(m, err) < 0 || give_lagging(m, err) < 0)
+    if (give_lagging(m, err) < 0 || ot_mine_ask(m, err) < 0)
         return ot_err_wrap(err, "mining");
-    m->now.iter = iter;
-    m->now.reinjected = reinjected;
-    m->now.waiting = true;
-    swap = m->lag;
-    m->lag = m->now;
-    m->now = swap;
-    m->now.iter = iter;
+    m->lag.iter = iter;
+    m->lag.reinjected = reinjected;
+    m->lag.waiting = true;
     return 0;
 }
 
-void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss, double lr,
-                  double ms)
+void ot_mine_drop(struct ot_mine *m)
 {
-    struct ot_miner_counts c = ot_miner_counts(m->miner);
+    m->lag.waiting = false;
+    m->mark = 0;
+}
+
+void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss, double lr,
+                  double ms, const struct ot_miner_counts *then)
+{
     struct ot_pool_iter it = { .iter = iter,
                                .reinjected = reinjected,
                                .loss = loss,
                                .lr = lr,
                                .ms = ms,
-                               .pool_rows = c.rows,
-                               .admitted = c.admitted,
-                               .admit_threshold = (double)c.admit_threshold };
+                               .pool_rows = then->rows,
+                               .admitted = then->admitted,
+                               .admit_threshold = (double)then->admit_threshold };
 
     if (m->pool)
         ot_pool_iter(m->pool, &it);

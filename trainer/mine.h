@@ -1,10 +1,10 @@
 /*
  * mine.h - between the net and the miner: who each loss is about, and what comes back.
  *
- * After forward, ot_mine_read() copies labels, probabilities and instance losses to the host and
- * names each instance (sample ordinal, kind, slot, box in the un-augmented image).  The miner
- * gets them one iteration later: a GPU's copy arrives with that lag, and the CPU keeps to it, so
- * that both devices make the same decisions.
+ * After a pass was asked for, ot_mine_read() asks for labels, probabilities and instance losses;
+ * when the next one was, they are there, and each instance is named (sample ordinal, kind, slot,
+ * box in the un-augmented image) and given to the miner.  So a GPU is never waited for, and the
+ * CPU keeps to that lag, so that both devices make the same decisions.
  *
  * Ownership: ot_mine_new returns owned; it owns miner and pool.
  * Threads: the trainer's.
@@ -67,12 +67,14 @@ int ot_mine_prove(struct ot_mine *m, int64_t iter, struct ot_err *err);
 /* The same in sentences, one a line. */
 void ot_mine_tell(const struct ot_mine *m, struct ot_str *s);
 
-/* After forward: reads this iteration's losses, hands the miner those of the one before. */
+/* When the pass was asked for: asks for its losses, hands the miner those of the one before. */
 int ot_mine_read(struct ot_mine *m, int64_t iter, bool reinjected, struct ot_err *err);
+/* The last pass's losses are not to be believed: the miner does not get them. */
+void ot_mine_drop(struct ot_mine *m);
 
-/* After the update: per-iteration numbers for the pool file. */
+/* Per-iteration numbers for the pool file; then: the counts when the iteration was asked for. */
 void ot_mine_note(struct ot_mine *m, int64_t iter, bool reinjected, double loss, double lr,
-                  double ms);
+                  double ms, const struct ot_miner_counts *then);
 
 struct ot_miner_counts ot_mine_counts(const struct ot_mine *m);
 int ot_mine_batch(const struct ot_mine *m); /* samples of a re-injected batch */

@@ -3,6 +3,7 @@
 #define OT_TRAINER_MINE_I_H
 
 #include "mining/looklog.h"
+#include "trainer/fetch.h"
 #include "trainer/mine.h"
 
 struct ot_looks { /* the losses of one iteration */
@@ -11,6 +12,16 @@ struct ot_looks { /* the losses of one iteration */
     int64_t iter;
     bool reinjected, waiting; /* waiting: not yet given to the miner */
 };
+
+struct ot_given {                  /* what the data set says of a batch, after it was given back */
+    int n, rows, classes;          /* images; rows and columns of the loss's probabilities */
+    struct ot_sample_info *sample; /* n */
+    float *label;                  /* images: n */
+    float *gt;                     /* RoIs: (n, max boxes, 6) */
+    size_t sample_cap, label_cap, gt_cap;
+};
+
+enum { OT_MINE_LABEL, OT_MINE_PROB, OT_MINE_INST, OT_MINE_ROIS, OT_MINE_MATCHED, OT_MINE_SLOTS };
 
 struct ot_speaker { /* the RoI that overlaps an object most */
     double overlap;
@@ -37,12 +48,11 @@ struct ot_mine {
     bool as_given;       /* this pass is fed what the data set says: given labels, weights 1 */
     const char *overlay; /* path of label_overlay, or NULL */
 
-    struct {
-        float *v;
-        size_t cap;
-    } host[5];
-    struct ot_looks now, lag;
-    struct ot_speaker *speaker; /* per object of the batch */
+    struct ot_fetch slot[OT_MINE_SLOTS]; /* of the last pass, or of the sentinel set */
+    struct ot_given given;               /* the last pass's */
+    uint64_t mark;                       /* not 0: slots of the last pass are not yet looks */
+    struct ot_looks lag;                 /* of the last pass */
+    struct ot_speaker *speaker;          /* per object of the batch */
     size_t speaker_cap;
     uint32_t *sample; /* of the re-injection; room for conf.batch */
 
@@ -67,11 +77,12 @@ int ot_mine_open_log(struct ot_mine *m, struct ot_err *err);
 void ot_mine_check_log(struct ot_mine *m); /* warns once when it is broken */
 int ot_mine_close_log(struct ot_mine *m, bool ended, struct ot_err *err);
 
-/* mine_looks.c: this iteration's losses into m->now. */
-int ot_mine_collect(struct ot_mine *m, struct ot_err *err);
-/* A blob's values on the host, in buffer `slot`; borrowed until the next call with it. */
-const float *ot_mine_fetch(struct ot_mine *m, int slot, const struct ot_blob *b,
-                           struct ot_err *err);
+/* mine_looks.c: asks for the values of the pass just asked for, and for what is known of its
+ * batch; later, the looks of it into m->lag (waits; nothing when they are there). */
+int ot_mine_ask(struct ot_mine *m, struct ot_err *err);
+int ot_mine_settle(struct ot_mine *m, struct ot_err *err);
+/* The values in slots 0 to `last` of those the net has. */
+int ot_mine_fetch(struct ot_mine *m, int last, struct ot_err *err);
 bool ot_mine_ignored(const struct ot_mine *m, float label);
 
 #endif

@@ -31,6 +31,7 @@ static const char magic_2[8] = { 'O', 'T', 'M', 'I', 'N', 'E', '2', '\n' };
 
 int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err)
 {
+    int rc = ot_mine_settle(m, err);
     struct image_head h = { .lag_iter = m->lag.iter,
                             .lag_n = m->lag.waiting ? m->lag.n : 0,
                             .look_size = sizeof(struct ot_look),
@@ -38,6 +39,8 @@ int ot_mine_save(struct ot_mine *m, struct ot_str *out, struct ot_err *err)
                             .lag_waiting = m->lag.waiting };
     size_t at = out->len;
 
+    if (rc < 0)
+        return ot_err_wrap(err, "mining");
     memcpy(h.magic, magic_2, sizeof h.magic);
     ot_str_add(out, (const char *)&h, sizeof h);
     ot_str_add(out, (const char *)m->lag.look, (size_t)h.lag_n * sizeof(struct ot_look));

@@ -53,13 +53,19 @@ int ot_mine_choose_sentinel(struct ot_mine *m, struct ot_err *err)
 /* Means over the instances of each image of the batch; 0 where it has none. */
 static int read_batch(struct ot_mine *m, float *loss, struct ot_err *err)
 {
-    const float *label = ot_mine_fetch(m, 0, m->label, err);
-    const float *inst = ot_mine_fetch(m, 2, m->inst, err);
-    const float *rois = m->rois ? ot_mine_fetch(m, 3, m->rois, err) : label;
-    int n = ot_dim(&m->prob->data.shape, 0);
+    struct ot_dev *dev = m->net->env.dev;
+    const float *label, *inst, *rois;
+    int n;
 
-    if (!label || !inst || !rois)
+    if (ot_mine_fetch(m, OT_MINE_ROIS, err) < 0)
         return err->code;
+    dev->ops->wait(dev, dev->ops->mark(dev));
+    if (ot_net_ok(m->net, err) < 0)
+        return err->code;
+    label = m->slot[OT_MINE_LABEL].v;
+    inst = m->slot[OT_MINE_INST].v;
+    rois = m->slot[OT_MINE_ROIS].v;
+    n = ot_dim(&m->prob->data.shape, 0);
     for (int i = 0; i < m->sentinel.batch; i++) {
         double sum = 0;
         int of = 0;
@@ -119,7 +125,7 @@ int ot_mine_sentinel(struct ot_mine *m, int64_t iter, struct ot_err *err)
         return 0;
     if (m->log)
         ot_looklog_begin(m->log, &m->conf, m->miner);
-    if (score(m, err) < 0 ||
+    if (ot_mine_settle(m, err) < 0 || score(m, err) < 0 ||
         ot_miner_sentinel(m->miner, iter, m->sentinel.loss, (size_t)m->sentinel.n, &share, err) < 0)
         return ot_err_wrap(err, "mining: sentinel set");
     if (m->log)

@@ -12,8 +12,29 @@
 
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err)
 {
+    char said[256]; /* a failure that was found late names its layer itself */
+
     (void)ot_err_at(err, n->l.loc);
+    (void)snprintf(said, sizeof said, "layer '%s': ", n->l.name);
+    if (!strncmp(err->text, said, strlen(said)))
+        return err->code;
     return ot_err_wrap(err, "layer '%s'", n->l.name);
+}
+
+int ot_net_ok(struct ot_net *net, struct ot_err *err)
+{
+    static const char said[] = "layer '";
+    const char *name = err->text + sizeof said - 1;
+
+    if (ot_dev_ok(net->env.dev, err) == 0)
+        return 0;
+    for (int i = 0; i < net->nnode && !strncmp(err->text, said, sizeof said - 1); i++) {
+        size_t n = strlen(net->node[i].l.name);
+
+        if (!strncmp(name, net->node[i].l.name, n) && !strncmp(name + n, "': ", 3))
+            return ot_err_at(err, net->node[i].l.loc);
+    }
+    return err->code;
 }
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
@@ -409,6 +430,8 @@ void ot_net_free(struct ot_net *net)
     if (!net)
         return;
     dev = net->env.dev;
+    ot_net_forget(net);
+    ot_free(net->replay);
     for (int i = 0; i < net->nnode; i++)
         if (net->node[i].l.state && net->node[i].l.ops->release)
             net->node[i].l.ops->release(&net->node[i].l);

@@ -107,6 +107,8 @@ struct ot_net {
     size_t fold_elems;
     uint64_t param_version; /* bumped when values change; sharers refresh by it */
     uint64_t seen_version;
+    struct ot_replay *replay; /* what may be replayed; of this plan */
+    int nreplay;
 };
 
 struct ot_net *ot_net_new(const struct ot_net_conf *conf, struct ot_err *err);
@@ -118,6 +120,11 @@ int ot_net_plan(struct ot_net *net, struct ot_err *err);
 /* *loss: sum of loss_weight * loss over all loss tops (may be NULL: no read back). */
 int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err);
 int ot_net_backward(struct ot_net *net, struct ot_err *err);
+/* Forward and backward of a batch; nothing waits for a device that finds bad data late.  Values
+ * of loss blobs and of those kept are there until the next pass is asked for. */
+int ot_net_pass(struct ot_net *net, struct ot_err *err);
+/* ot_dev_ok(), with the place of the layer that a failure found late names. */
+int ot_net_ok(struct ot_net *net, struct ot_err *err);
 
 /* Marks all parameter gradients zero (nothing is written: the next writer overwrites). */
 void ot_net_zero_grads(struct ot_net *net);
@@ -169,6 +176,17 @@ struct ot_plan_before {
 int ot_net_follow(struct ot_net *net, int i, struct ot_err *err); /* net_dynamic.c */
 /* Memory of `need` bytes for the items just placed, with the values of net->before. */
 int ot_net_resettle(struct ot_net *net, size_t need, struct ot_err *err);
+
+/* net_replay.c: work that is the same in every pass of a plan is recorded by devices that can, and
+ * then replayed.  What of a pass, and whether there is anything to gain. */
+enum ot_replay_what { OT_REPLAY_FORWARD, OT_REPLAY_PASS, OT_REPLAY_UPDATE };
+
+bool ot_net_replays(const struct ot_net *net);
+/* Does work(arg), which may do nothing but call kernels and change which gradients are zero. */
+int ot_net_replay(struct ot_net *net, enum ot_replay_what what,
+                  int (*work)(void *arg, struct ot_err *err), void *arg, struct ot_err *err);
+/* Before memory that a recording names moves or is freed. */
+void ot_net_forget(struct ot_net *net);
 
 int ot_net_wire(struct ot_net *net, struct ot_err *err);      /* net_wire.c: layers and names */
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err); /* adds layer and place */

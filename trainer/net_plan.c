@@ -561,6 +561,7 @@ int ot_net_plan(struct ot_net *net, struct ot_err *err)
     size_t nconv = 0;
     int rc;
 
+    ot_net_forget(net);
     if (net->conf.share && !net->conf.share->planned && ot_net_plan(net->conf.share, err) < 0)
         return err->code;
     old = ot_alloc(net->nparam + 1, sizeof *old, err);

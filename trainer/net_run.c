@@ -17,6 +17,7 @@ static int fold_room(struct ot_net *net, size_t elems, struct ot_err *err)
 
     if (elems <= net->fold_elems)
         return 0;
+    ot_net_forget(net);
     dev->ops->sync(dev);
     dev->ops->free(dev, net->fold);
     net->fold_elems = 0;
@@ -198,42 +199,89 @@ static int sum_losses(struct ot_net *net, double *loss, struct ot_err *err)
                 *loss += (double)b->loss_weight * (double)v[j];
         }
     }
-    return ot_dev_ok(dev, err);
+    return ot_net_ok(net, err);
 }
 
-int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
+/* Node i, with the conversions before it; *c: the next conversion. */
+static int forward_at(struct ot_net *net, int i, size_t *c, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
-    struct ot_step step = dev->step;
+    struct ot_node *n = &net->node[i];
+    double t0 = net->timing ? ot_now_s() : 0;
+
+    dev->where = n->l.name;
+    convert_inputs(net, i, c);
+    if (!(n->l.ops->flags & OT_LAYER_DYNAMIC))
+        forward_node(net, n);
+    else if (forward_dynamic(net, i, c, err) < 0)
+        return err->code;
+    if (net->timing) {
+        dev->ops->sync(dev);
+        n->fwd_s += ot_now_s() - t0;
+    }
+    if (dev->latch.code != OT_OK) {
+        (void)ot_dev_ok(dev, err);
+        return ot_net_wrap(n, err);
+    }
+    return net->watch ? net->watch(net, i, false, net->watch_arg, err) : 0;
+}
+
+enum { DATA_NODES = 1, OTHER_NODES = 2 };
+
+static int forward_nodes(struct ot_net *net, int which, struct ot_err *err)
+{
     size_t c = 0;
+    int rc = 0;
+
+    for (int i = 0; i < net->nnode && rc == 0; i++)
+        if (which & (net->node[i].l.ops->flags & OT_LAYER_DATA ? DATA_NODES : OTHER_NODES))
+            rc = forward_at(net, i, &c, err);
+    net->env.dev->where = NULL;
+    return rc;
+}
+
+static int check_nodes(struct ot_net *net, struct ot_err *err)
+{
+    for (int i = 0; i < net->nnode; i++)
+        if (net->node[i].l.ops->check && net->node[i].l.ops->check(&net->node[i].l, err) < 0)
+            return ot_net_wrap(&net->node[i], err);
+    return 0;
+}
+
+/* What a forward pass does before its kernels. */
+static int begin_pass(struct ot_net *net, struct ot_err *err)
+{
+    struct ot_step step = net->env.dev->step;
 
     if (follow_shapes(net, err) < 0 || refresh_sharers(net, err) < 0)
         return err->code;
     step.iter = net->env.iter;
-    ot_dev_step(dev, &step);
-    for (int i = 0; i < net->nnode; i++) {
-        struct ot_node *n = &net->node[i];
-        double t0 = net->timing ? ot_now_s() : 0;
+    ot_dev_step(net->env.dev, &step);
+    return 0;
+}
 
-        convert_inputs(net, i, &c);
-        if (!(n->l.ops->flags & OT_LAYER_DYNAMIC))
-            forward_node(net, n);
-        else if (forward_dynamic(net, i, &c, err) < 0)
-            return err->code;
-        if (net->timing) {
-            dev->ops->sync(dev);
-            n->fwd_s += ot_now_s() - t0;
-        }
-        if (dev->latch.code != OT_OK) {
-            (void)ot_dev_ok(dev, err);
-            return ot_net_wrap(n, err);
-        }
-        if (net->watch && net->watch(net, i, false, net->watch_arg, err) < 0)
-            return err->code;
-    }
-    for (int i = 0; i < net->nnode; i++)
-        if (net->node[i].l.ops->check && net->node[i].l.ops->check(&net->node[i].l, err) < 0)
-            return ot_net_wrap(&net->node[i], err);
+static int forward_rest(void *arg, struct ot_err *err)
+{
+    return forward_nodes(arg, OTHER_NODES, err);
+}
+
+/* Data layers go first: they wait for nobody, their outputs have memory of their own from the
+ * first step on, and what they copy changes, while the rest may be replayed. */
+static int run_forward(struct ot_net *net, struct ot_err *err)
+{
+    if (begin_pass(net, err) < 0)
+        return err->code;
+    if (!ot_net_replays(net))
+        return forward_nodes(net, DATA_NODES | OTHER_NODES, err);
+    if (forward_nodes(net, DATA_NODES, err) < 0)
+        return err->code;
+    return ot_net_replay(net, OT_REPLAY_FORWARD, forward_rest, net, err);
+}
+
+int ot_net_forward(struct ot_net *net, double *loss, struct ot_err *err)
+{
+    if (run_forward(net, err) < 0 || check_nodes(net, err) < 0)
+        return err->code;
     return loss ? sum_losses(net, loss, err) : 0;
 }
 
@@ -262,6 +310,7 @@ int ot_net_backward(struct ot_net *net, struct ot_err *err)
         struct ot_node *n = &net->node[i];
         double t0 = net->timing ? ot_now_s() : 0;
 
+        dev->where = n->l.name;
         if (n->backward)
             n->l.ops->backward(&n->l);
         for (; c > 0 && net->conv[c - 1].node == i; c--) {
@@ -281,7 +330,22 @@ int ot_net_backward(struct ot_net *net, struct ot_err *err)
         if (net->watch && n->backward && net->watch(net, i, true, net->watch_arg, err) < 0)
             return err->code;
     }
+    dev->where = NULL;
     return fold_sharers(net, err);
+}
+
+static int pass(void *arg, struct ot_err *err)
+{
+    return forward_rest(arg, err) < 0 ? err->code : ot_net_backward(arg, err);
+}
+
+int ot_net_pass(struct ot_net *net, struct ot_err *err)
+{
+    if (!ot_net_replays(net))
+        return ot_net_forward(net, NULL, err) < 0 ? err->code : ot_net_backward(net, err);
+    if (begin_pass(net, err) < 0 || forward_nodes(net, DATA_NODES, err) < 0)
+        return err->code;
+    return ot_net_replay(net, OT_REPLAY_PASS, pass, net, err);
 }
 
 void ot_net_zero_grads(struct ot_net *net)

@@ -56,31 +56,32 @@ static void blend(double *mean, double v)
     *mean = isnan(*mean) ? v : 0.95 * *mean + 0.05 * v;
 }
 
-static void iter_metrics(struct ot_job *j, double lr, double ms)
+static void iter_metrics(struct ot_job *j)
 {
     const struct ot_part *part = &j->part[ot_job_fresh(j) ? 0 : 1];
+    const struct ot_done *d = &j->done;
     struct ot_metrics *m = j->metrics;
 
-    ot_metrics_begin(m, ot_job_fresh(j) ? "train" : "pool", j->solver->iter - 1);
+    ot_metrics_begin(m, ot_job_fresh(j) ? "train" : "pool", d->iter);
     ot_metrics_num(m, "loss", ot_job_loss(j));
     for (int k = 0; k < j->nloss; k++)
         ot_metrics_num(m, j->loss[k]->b.name, part->loss[k] / part->n);
-    ot_metrics_num(m, "lr", lr);
-    ot_metrics_num(m, "ms", ms);
-    ot_metrics_num(m, "wait_s", ot_feeds_wait_s(j->feeds));
+    ot_metrics_num(m, "lr", d->lr);
+    ot_metrics_num(m, "ms", d->ms);
+    ot_metrics_num(m, "wait_s", d->wait_s);
     if (j->mine) {
-        struct ot_miner_counts c = ot_mine_counts(j->mine);
+        const struct ot_miner_counts *c = &d->counts;
 
         ot_metrics_num(m, "uniform_loss", j->fresh_loss);
         ot_metrics_num(m, "mined_loss", j->mined_loss);
-        ot_metrics_num(m, "pool_rows", (double)c.rows);
-        ot_metrics_num(m, "pool_waiting", (double)c.waiting);
-        ot_metrics_num(m, "admitted", (double)c.admitted);
-        ot_metrics_num(m, "reinjected", (double)c.reinjected);
-        ot_metrics_num(m, "learned", (double)c.learned_total);
-        ot_metrics_num(m, "quarantined", (double)c.quarantined_total);
-        ot_metrics_num(m, "admit_threshold", (double)c.admit_threshold);
-        ot_metrics_num(m, "share", (double)c.share);
+        ot_metrics_num(m, "pool_rows", (double)c->rows);
+        ot_metrics_num(m, "pool_waiting", (double)c->waiting);
+        ot_metrics_num(m, "admitted", (double)c->admitted);
+        ot_metrics_num(m, "reinjected", (double)c->reinjected);
+        ot_metrics_num(m, "learned", (double)c->learned_total);
+        ot_metrics_num(m, "quarantined", (double)c->quarantined_total);
+        ot_metrics_num(m, "admit_threshold", (double)c->admit_threshold);
+        ot_metrics_num(m, "share", (double)c->share);
     }
     ot_metrics_end(m);
 }
@@ -159,7 +160,8 @@ static void train_outputs(struct ot_job *j, struct ot_str *s)
     }
 }
 
-/* The lines that Caffe's log parsers look for. */
+/* The lines that Caffe's log parsers look for.  An iteration that is displayed is the last one
+ * asked for: the loop has waited for it. */
 static void caffe_lines(struct ot_job *j, double lr, double loss, double dt)
 {
     struct ot_str s = { 0 };
@@ -209,13 +211,14 @@ bool ot_report_due(const struct ot_job *j, int64_t iter)
     return display && iter % display == 0;
 }
 
-void ot_report_iter(struct ot_job *j, double lr, double ms)
+void ot_report_iter(struct ot_job *j)
 {
     struct ot_str s = { 0 };
+    double lr = j->done.lr;
 
     keep_losses(j);
-    iter_metrics(j, lr, ms);
-    if (!ot_report_due(j, j->solver->iter - 1))
+    iter_metrics(j);
+    if (!ot_report_due(j, j->done.iter))
         return;
     caffe_lines(j, lr, smoothed(j), ot_now_s() - j->last_s);
     progress_line(j, lr, &s);

@@ -130,6 +130,7 @@ void ot_solver_free(struct ot_solver *s)
 {
     if (!s)
         return;
+    ot_net_forget(s->net);
     if (s->dev_norm)
         s->net->env.dev->ops->free(s->net->env.dev, s->dev_norm);
     ot_free(s->seg);
@@ -209,17 +210,17 @@ static struct ot_update_rule rule_of(const struct ot_solver *s)
                                     .rms_decay = p->rms_decay };
 }
 
-int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
+static int update(void *arg, struct ot_err *err)
 {
-    struct ot_net *net = s->net;
-    struct ot_dev *dev = net->env.dev;
+    struct ot_solver *s = arg;
+    struct ot_dev *dev = s->net->env.dev;
     const struct ot_update_rule rule = rule_of(s);
-    struct ot_step step = dev->step;
     int n = 0;
 
-    zero_unreached(net);
-    for (size_t k = 0; k < net->nlearn; k++) {
-        struct ot_param *p = net->learn[k];
+    (void)err;
+    zero_unreached(s->net);
+    for (size_t k = 0; k < s->net->nlearn; k++) {
+        struct ot_param *p = s->net->learn[k];
 
         if (!p->need_grad)
             continue;
@@ -231,14 +232,25 @@ int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
                                               .lr_mult = p->lr_mult,
                                               .decay = s->param->weight_decay * p->decay_mult };
     }
-    step.lr = (float)lr;
-    step.correction = correction(s);
-    ot_dev_step(dev, &step);
     if (rule.clip >= 0.0)
         dev->k->grad_norm(dev, s->seg, n, s->dev_norm);
     dev->k->solver_update(dev, &rule, s->seg, n, s->dev_norm);
+    return 0;
+}
+
+int ot_solver_update(struct ot_solver *s, double lr, struct ot_err *err)
+{
+    struct ot_net *net = s->net;
+    struct ot_dev *dev = net->env.dev;
+    struct ot_step step = dev->step;
+    int rc;
+
+    step.lr = (float)lr;
+    step.correction = correction(s);
+    ot_dev_step(dev, &step);
+    rc = ot_net_replay(net, OT_REPLAY_UPDATE, update, s, err);
     ot_net_zero_grads(net);
     ot_net_params_changed(net);
     s->iter++;
-    return ot_dev_ok(dev, err);
+    return rc < 0 ? rc : ot_net_ok(net, err);
 }

@@ -4,6 +4,10 @@
  * One pass is one batch through the net, fresh or re-injected; one iteration is iter_size passes
  * and one update.  The order of events of an iteration follows Caffe's Solver::Step: test, then
  * train, then snapshot.
+ *
+ * A device is not waited for: the losses of a pass are taken when the next one has been asked for,
+ * or earlier where a number must be known (display, test, snapshot, the end).  So one that is no
+ * number is found one pass late, but before any file or the pool could see what came of it.
  */
 #include "trainer/train.h"
 
@@ -35,39 +39,64 @@ double ot_job_loss(const struct ot_job *j)
 
 /* A loss of several values counts as their sum.  Fresh passes and re-injected ones are never added
  * up: the losses of the hard subset say nothing about the net as a whole. */
-static int read_losses(struct ot_job *j, bool reinjected, struct ot_err *err)
+static int add_losses(struct ot_job *j, struct ot_err *err)
 {
-    struct ot_part *part = &j->part[reinjected];
+    struct ot_part *part = &j->part[j->asked.reinjected];
 
     part->n++;
     for (int k = 0; k < j->nloss; k++) {
-        const struct ot_blob *b = &j->loss[k]->b;
-        size_t n = ot_count(&b->data.shape);
         double v = 0;
 
-        if (ot_grow(&j->host, &j->host_cap, n, sizeof *j->host, err) < 0 ||
-            ot_net_read(j->net, b, j->host, err) < 0)
-            return err->code;
-        for (size_t i = 0; i < n; i++)
-            v += (double)j->host[i];
+        for (size_t i = 0; i < j->slot[k].n; i++)
+            v += (double)j->slot[k].v[i];
         if (!isfinite(v))
             return ot_fail(err, OT_ENAN,
                            "iteration %lld: loss '%s' is %g; lower base_lr or set clip_gradients",
-                           (long long)j->solver->iter, b->name, v);
+                           (long long)j->asked.iter, j->loss[k]->b.name, v);
         part->loss[k] += v;
         part->total += (double)j->loss[k]->loss_weight * v;
     }
     return 0;
 }
 
-static int backward(struct ot_job *j, struct ot_str *debug, struct ot_err *err)
+static void finish_iteration(struct ot_job *j)
 {
-    if (ot_net_backward(j->net, err) < 0)
+    const struct ot_done *d = &j->done;
+
+    if (j->mine)
+        ot_mine_note(j->mine, d->iter, !ot_job_fresh(j), ot_job_loss(j), d->lr, d->ms, &d->counts);
+    ot_report_iter(j);
+    memset(j->part, 0, sizeof j->part);
+}
+
+/* Waits for the losses of the last pass asked for, if they have not been taken. */
+static int take_losses(struct ot_job *j, struct ot_err *err)
+{
+    uint64_t mark = j->asked.mark;
+
+    if (!mark)
+        return 0;
+    j->asked.mark = 0;
+    j->dev->ops->wait(j->dev, mark);
+    if (ot_net_ok(j->net, err) < 0 || add_losses(j, err) < 0) {
+        if (j->mine)
+            ot_mine_drop(j->mine);
         return err->code;
-    if (j->net->watch && ot_debug_norms(j->net, debug, err) < 0)
-        return err->code;
-    if (debug->buf)
-        ot_log_file_only(debug->buf);
+    }
+    if (j->asked.last)
+        finish_iteration(j);
+    return 0;
+}
+
+static int ask_losses(struct ot_job *j, bool reinjected, bool last, struct ot_err *err)
+{
+    for (int k = 0; k < j->nloss; k++)
+        if (ot_fetch_ask(&j->slot[k], j->net, &j->loss[k]->b, err) < 0)
+            return err->code;
+    j->asked = (struct ot_asked){ .mark = j->dev->ops->mark(j->dev),
+                                  .iter = j->solver->iter,
+                                  .reinjected = reinjected,
+                                  .last = last };
     return 0;
 }
 
@@ -79,7 +108,8 @@ static void watch(struct ot_job *j, struct ot_str *debug)
     j->net->watch_arg = debug;
 }
 
-static int pass_through(struct ot_job *j, int64_t pass, struct ot_str *debug, struct ot_err *err)
+static int pass_through(struct ot_job *j, int64_t pass, bool last, struct ot_str *debug,
+                        struct ot_err *err)
 {
     const uint32_t *sample = NULL;
     int n = j->mine ? ot_mine_next(j->mine, pass, &sample, err) : 0;
@@ -91,22 +121,24 @@ static int pass_through(struct ot_job *j, int64_t pass, struct ot_str *debug, st
     j->last_mined = n > 0;
     j->net->env.iter = (uint64_t)pass;
     j->net->env.frozen_stats = n > 0; /* hard examples alone are another distribution */
-    if (ot_net_forward(j->net, NULL, err) < 0 || read_losses(j, n > 0, err) < 0)
+    if (ot_net_pass(j->net, err) < 0 || (j->net->watch && ot_debug_norms(j->net, debug, err) < 0))
         return err->code;
-    if (j->mine && ot_mine_read(j->mine, pass, n > 0, err) < 0)
+    if (debug->buf)
+        ot_log_file_only(debug->buf);
+    if (take_losses(j, err) < 0 || ask_losses(j, n > 0, last, err) < 0)
         return err->code;
     if (ot_feeds_batch(j->feeds))
         j->images += ot_feeds_batch(j->feeds)->n;
-    return backward(j, debug, err);
+    return j->mine ? ot_mine_read(j->mine, pass, n > 0, err) : 0;
 }
 
-static int one_pass(struct ot_job *j, int64_t pass, struct ot_err *err)
+static int one_pass(struct ot_job *j, int64_t pass, bool last, struct ot_err *err)
 {
     struct ot_str debug = { 0 };
     int rc;
 
     watch(j, &debug);
-    rc = pass_through(j, pass, &debug, err);
+    rc = pass_through(j, pass, last, &debug, err);
     j->net->watch = NULL;
     ot_str_release(&debug);
     return rc;
@@ -114,27 +146,30 @@ static int one_pass(struct ot_job *j, int64_t pass, struct ot_err *err)
 
 static int one_iteration(struct ot_job *j, struct ot_err *err)
 {
-    double t0 = ot_now_s(), lr = ot_solver_lr(j->solver), ms;
+    double t0 = ot_now_s(), lr = ot_solver_lr(j->solver);
     int64_t iter = j->solver->iter;
+    int size = j->param->iter_size;
 
-    memset(j->part, 0, sizeof j->part);
     ot_net_zero_grads(j->net);
-    for (int k = 0; k < j->param->iter_size; k++)
-        if (one_pass(j, iter * j->param->iter_size + k, err) < 0)
+    for (int k = 0; k < size; k++)
+        if (one_pass(j, iter * size + k, k == size - 1, err) < 0)
             return err->code;
     if (ot_solver_update(j->solver, lr, err) < 0)
         return err->code;
-    ms = 1e3 * (ot_now_s() - t0);
+    j->done = (struct ot_done){
+        .iter = iter, .lr = lr, .ms = 1e3 * (ot_now_s() - t0), .wait_s = ot_feeds_wait_s(j->feeds)
+    };
     if (j->mine)
-        ot_mine_note(j->mine, iter, !ot_job_fresh(j), ot_job_loss(j), lr, ms);
-    ot_report_iter(j, lr, ms);
-    return 0;
+        j->done.counts = ot_mine_counts(j->mine);
+    return ot_report_due(j, iter) ? take_losses(j, err) : 0;
 }
 
 /* ---- tests and snapshots --------------------------------------------------------------------- */
 
 static int run_tests(struct ot_job *j, bool final, struct ot_err *err)
 {
+    if (take_losses(j, err) < 0)
+        return err->code;
     for (int i = 0; i < j->config->ntest; i++) {
         struct ot_test_result r;
         char dir[1200];
@@ -168,6 +203,8 @@ static int save(struct ot_job *j, struct ot_err *err)
 {
     char path[1200];
 
+    if (take_losses(j, err) < 0)
+        return err->code;
     if (ot_snapshot_write(j->solver, j->feeds, j->mine, j->config->prefix, path, sizeof path, err) <
         0)
         return err->code;
@@ -203,7 +240,8 @@ static int loop(struct ot_job *j, struct ot_err *err)
         if (due(j->solver->iter, p->test_interval) &&
             (j->solver->iter > 0 || p->test_initialization) && run_tests(j, false, err) < 0)
             return err->code;
-        if (sentinel_due(j) && ot_mine_sentinel(j->mine, j->solver->iter * p->iter_size, err) < 0)
+        if (sentinel_due(j) && (take_losses(j, err) < 0 ||
+                                ot_mine_sentinel(j->mine, j->solver->iter * p->iter_size, err) < 0))
             return err->code;
         if (one_iteration(j, err) < 0)
             return err->code;
@@ -229,8 +267,14 @@ static int finish(struct ot_job *j, int rc, struct ot_err *err)
 {
     struct ot_err more = OT_ERR_INIT;
     const Caffe__SolverParameter *p = j->param;
-    bool stopped = rc == OT_ESTOPPED, unsaved = !due(j->solver->iter, p->snapshot);
+    bool stopped, unsaved = !due(j->solver->iter, p->snapshot);
 
+    if (take_losses(j, &more) < 0 && (rc == 0 || rc == OT_ESTOPPED)) {
+        *err = more;
+        rc = more.code;
+    }
+    more = (struct ot_err)OT_ERR_INIT;
+    stopped = rc == OT_ESTOPPED;
     ot_progress_end();
     if ((rc == 0 || stopped) && p->snapshot_after_train && unsaved && save(j, &more) < 0) {
         *err = more;

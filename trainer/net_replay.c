@@ -1,0 +1,121 @@
+/*
+ * net_replay.c - passes and updates as recordings (CUDA graphs).
+ *
+ * A recording is of one plan and of one state of what the host decides: which gradients are zero,
+ * whether running statistics are frozen.  Work is done twice as always, so that libraries have
+ * settled and later calls allocate nothing; the third time it is recorded.  Where a device cannot
+ * record it, it goes on as always.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "trainer/net.h"
+
+enum { MOST = 12, EAGER = 2 };
+
+struct ot_replay {
+    enum ot_replay_what what;
+    bool frozen;
+    uint64_t key;
+    int eager;            /* so often it was done as always */
+    bool *before, *after; /* owned: grad_zero of each parameter */
+};
+
+/* Not while somebody looks between layers, and not where the host decides in the middle. */
+bool ot_net_replays(const struct ot_net *net)
+{
+    return net->env.dev->late_faults && !net->dynamic && !net->watch && !net->timing;
+}
+
+void ot_net_forget(struct ot_net *net)
+{
+    net->env.dev->ops->forget(net->env.dev);
+    for (int i = 0; i < net->nreplay; i++)
+        ot_free(net->replay[i].before);
+    net->nreplay = 0;
+}
+
+static void zeros_of(const struct ot_net *net, bool *to)
+{
+    for (size_t k = 0; k < net->nparam; k++)
+        to[k] = net->param[k]->grad_zero;
+}
+
+static void set_zeros(struct ot_net *net, const bool *from)
+{
+    for (size_t k = 0; k < net->nparam; k++)
+        net->param[k]->grad_zero = from[k];
+}
+
+static bool is_now(const struct ot_net *net, const struct ot_replay *r, enum ot_replay_what what)
+{
+    if (r->what != what || r->frozen != net->env.frozen_stats)
+        return false;
+    for (size_t k = 0; k < net->nparam; k++)
+        if (net->param[k]->grad_zero != r->before[k])
+            return false;
+    return true;
+}
+
+/* The entry of what is asked for now; NULL: there are too many, or no memory. */
+static struct ot_replay *entry(struct ot_net *net, enum ot_replay_what what)
+{
+    static _Atomic uint64_t keys;
+    struct ot_err ignored = OT_ERR_INIT;
+    struct ot_replay *r;
+
+    for (int i = 0; i < net->nreplay; i++)
+        if (is_now(net, &net->replay[i], what))
+            return &net->replay[i];
+    if (!net->replay)
+        net->replay = ot_alloc(MOST, sizeof *net->replay, &ignored);
+    if (!net->replay || net->nreplay == MOST)
+        return NULL;
+    r = &net->replay[net->nreplay];
+    *r = (struct ot_replay){ .what = what, .frozen = net->env.frozen_stats };
+    r->before = ot_alloc(2 * net->nparam + 1, sizeof *r->before, &ignored);
+    if (!r->before)
+        return NULL;
+    r->after = r->before + net->nparam;
+    r->key = atomic_fetch_add(&keys, 1) + 1;
+    zeros_of(net, r->before);
+    net->nreplay++;
+    return r;
+}
+
+/* 1: it was recorded and is done; 0: it is not done. */
+static int record(struct ot_net *net, struct ot_replay *r,
+                  int (*work)(void *arg, struct ot_err *err), void *arg, struct ot_err *err)
+{
+    struct ot_dev *dev = net->env.dev;
+    int rc;
+
+    if (!dev->ops->record(dev, r->key))
+        return 0;
+    rc = work(arg, err);
+    if (dev->ops->launch(dev) && rc == 0) {
+        zeros_of(net, r->after);
+        return 1;
+    }
+    set_zeros(net, r->before);
+    return rc;
+}
+
+int ot_net_replay(struct ot_net *net, enum ot_replay_what what,
+                  int (*work)(void *arg, struct ot_err *err), void *arg, struct ot_err *err)
+{
+    struct ot_dev *dev = net->env.dev;
+    struct ot_replay *r = ot_net_replays(net) ? entry(net, what) : NULL;
+    int rc;
+
+    if (!r || r->eager++ < EAGER)
+        return work(arg, err);
+    r->eager = EAGER;
+    if (dev->ops->replay(dev, r->key)) {
+        set_zeros(net, r->after);
+        return 0;
+    }
+    rc = record(net, r, work, arg, err);
+    return rc == 0 ? work(arg, err) : rc < 0 ? rc : 0;
+}
