@@ -218,6 +218,12 @@ $(B)/fake/%.o: %.c Makefile
 $(GPU_TESTS): $(HOST_CU)
 $(GPU_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
 
+# A device that is late on purpose, in place of cuda/.
+, := ,
+HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
+$(B)/tests/test_async: $(if $(HAVE_CXX),$(B)/tests/queue_dev.o)
+$(B)/tests/test_async: LDLIBS += $(if $(HAVE_CXX),-lstdc++ -Wl$(,)--wrap=ot_cuda_open)
+
 # ---- set-up ------------------------------------------------------------------------------------
 .PHONY: deps
 deps:
