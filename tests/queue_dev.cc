@@ -341,7 +341,7 @@ bool launch(struct ot_dev *dev)
     std::vector<job> *tape = q->tape;
 
     q->tape = nullptr;
-    q->gave_up = ot_queue_refuse > 0;
+    q->gave_up = ot_queue_refuse && ot_queue_stats.recorded + 1 == ot_queue_refuse;
     ot_queue_stats.refused += q->gave_up;
     if (!q->gave_up) {
         q->recording[q->key] = *tape;

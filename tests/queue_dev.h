@@ -30,7 +30,8 @@ struct ot_queue_stats {
 
 /* What the last device did, and how the next one behaves. */
 extern struct ot_queue_stats ot_queue_stats;
-extern int ot_queue_refuse; /* so many recordings fail at launch; afterwards none is tried */
+extern int
+    ot_queue_refuse; /* the so-manieth recording fails, and none is tried after it; 0: none */
 /* Not linked where there is no C++ compiler: then its address is NULL. */
 #pragma weak ot_queue_stats
 #pragma weak ot_queue_refuse

@@ -24,15 +24,17 @@
     "layer { name: 'bn' type: 'BatchNorm' bottom: 'c1' top: 'c1' } " \
     "layer { name: 'sc' type: 'Scale' bottom: 'c1' top: 'c1' scale_param { bias_term: true } } " \
     "layer { name: 'r1' type: 'ReLU' bottom: 'c1' top: 'c1' } " \
-    "layer { name: 'noise' type: 'DummyData' top: 'noise' dummy_data_param { shape { dim: [8, " classes "] } " \
+    "layer { name: 'noise' type: 'DummyData' top: 'noise' dummy_data_param { " \
+    "shape { dim: [8, " classes "] } " \
     "data_filler { type: 'gaussian' std: 0.1 } } include { phase: TRAIN } } " \
     "layer { name: 'drop' type: 'Dropout' bottom: 'c1' top: 'd1' } " \
     "layer { name: 'ip' type: 'InnerProduct' bottom: 'd1' top: 'ip' param { lr_mult: 1 } " \
-    "param { lr_mult: 2 } inner_product_param { num_output: " classes " weight_filler { type: 'xavier' } } } " \
+    "param { lr_mult: 2 } inner_product_param { " \
+    "num_output: " classes " weight_filler { type: 'xavier' } } } " \
     "layer { name: 'sum' type: 'Eltwise' bottom: 'ip' bottom: 'noise' top: 'sum' " \
     "include { phase: TRAIN } } " \
-    "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'sum' bottom: 'label' bottom: 'weight' " \
-    "top: 'loss' top: 'prob' top: 'each' include { phase: TRAIN } } " \
+    "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'sum' bottom: 'label' bottom: " \
+    "'weight' top: 'loss' top: 'prob' top: 'each' include { phase: TRAIN } } " \
     "layer { name: 'small' type: 'Power' bottom: 'ip' top: 'small' power_param { power: 2 } " \
     "include { phase: TRAIN } } " \
     "layer { name: 'l2' type: 'Reduction' bottom: 'small' top: 'l2' loss_weight: 0.01 " \
@@ -162,6 +164,39 @@ static void same_metrics(int least)
     ot_free(b);
 }
 
+/* The next line of train.log that says what an iteration left, without its time; NULL: none. */
+static char *said(char **at)
+{
+    while (*at && **at) {
+        char *line = *at, *end = strchr(line, '\n');
+
+        *at = end ? end + 1 : NULL;
+        if (end)
+            *end = '\0';
+        if (strstr(line, " output #") || strstr(line, ", lr = "))
+            return strstr(line, "] ");
+    }
+    return NULL;
+}
+
+static void same_log(void)
+{
+    size_t n;
+    char *a = slurp("cpu", "train.log", &n), *b = slurp("cuda", "train.log", &n);
+    char *ia = a, *ib = b, *la, *lb;
+    int lines = 0;
+
+    for (; (la = said(&ia)) != NULL; lines++) {
+        lb = said(&ib);
+        assert_non_null(lb);
+        assert_string_equal(la, lb);
+    }
+    assert_null(said(&ib));
+    assert_true(lines >= 20);
+    ot_free(a);
+    ot_free(b);
+}
+
 static void same_file(const char *name)
 {
     size_t na, nb;
@@ -186,6 +221,7 @@ static void same_runs(const struct job *w)
     assert_ok(train("cuda", w, &err), &err);
     assert_string_equal(ot_queue_stats.what, "");
     same_metrics(60);
+    same_log();
     for (size_t i = 0; i < sizeof file / sizeof file[0]; i++) {
         char name[64];
 
@@ -208,6 +244,30 @@ static void a_plain_run_is_that_of_the_cpu(void **state)
     assert_int_equal(ot_queue_stats.recorded, 3);
     assert_true(ot_queue_stats.replayed > 110);
     assert_true(ot_queue_stats.called < ot_queue_stats.kernels / 8);
+}
+
+/* The loss of the displayed iteration and the outputs of its last pass, which add up to it. */
+static void what_is_displayed_is_of_one_iteration(void **state)
+{
+    size_t n;
+    struct ot_err err;
+    char *log, *at;
+    int found = 0;
+
+    (void)state;
+    assert_ok(train("cpu", &(struct job){ .more = plain }, &err), &err);
+    log = slurp("cpu", "train.log", &n);
+    for (at = log; (at = strstr(at, " iters), loss = ")) != NULL; found++) {
+        double loss = atof(at + 16), sum = 0;
+        char *end = strstr(at, ", lr = ");
+
+        for (; (at = strstr(at, " (* ")) != NULL && at < end; at++)
+            sum += atof(strstr(at, " = ") + 3);
+        assert_near(sum, loss, 1e-5 * loss);
+        at = end;
+    }
+    assert_int_equal(found, 4);
+    ot_free(log);
 }
 
 static void adam_with_two_passes_an_iteration_and_rates_that_change(void **state)
@@ -261,11 +321,13 @@ static void where_nothing_can_be_recorded_all_is_done_as_always(void **state)
 {
     (void)state;
     need_queue();
-    ot_queue_refuse = 1;
-    same_runs(&(struct job){ .more = adam });
-    ot_queue_refuse = 0;
-    assert_int_equal(ot_queue_stats.replayed, 0);
-    assert_int_equal(ot_queue_stats.refused, 1);
+    for (int i = 0; i < 3; i++) { /* of a test, a pass, an update */
+        ot_queue_refuse = i + 1;
+        same_runs(&(struct job){ .more = adam });
+        ot_queue_refuse = 0;
+        assert_int_equal(ot_queue_stats.refused, 1);
+        assert_int_equal(ot_queue_stats.recorded, i);
+    }
     same_runs(&(struct job){ .more = "base_lr: 0.05 lr_policy: 'fixed' cuda_graphs: false" });
     assert_int_equal(ot_queue_stats.recorded, 0);
     same_runs(&(struct job){ .more = "base_lr: 0.05 lr_policy: 'fixed' debug_info: true" });
@@ -333,6 +395,17 @@ static void between_displays_nothing_waits_for_the_device(void **state)
 
 /* ---- what is found late ---------------------------------------------------------------------- */
 
+/* Not what came of a loss that was not to be believed. */
+static void no_other_error(const char *device)
+{
+    size_t n;
+    char *log = slurp(device, "train.log", &n);
+
+    assert_true(n > 0);
+    assert_null(strstr(log, "\nE"));
+    ot_free(log);
+}
+
 static bool is_there(const char *device, const char *name)
 {
     char path[500];
@@ -356,6 +429,8 @@ static void same_end(const struct job *w, enum ot_code code, const char *part, c
     assert_true(strlen(part) > 10 && strstr(cpu, part) - cpu == strstr(cuda, part) - cuda);
     assert_memory_equal(cpu, cuda, (size_t)(strstr(cpu, part) - cpu) + strlen(part));
     same_metrics(1);
+    no_other_error("cpu");
+    no_other_error("cuda");
     assert_false(is_there("cpu", absent));
     assert_false(is_there("cuda", absent));
 }
@@ -384,8 +459,7 @@ static void bad_data_is_said_with_its_layer_before_anything_is_made_of_it(void *
         const struct job w = { .net = unlabelled, .more = more, .set = every, .nset = 3 };
 
         (void)snprintf(more, sizeof more, "%s %s", plain, mining ? mined : "");
-        same_end(&w, OT_EDATA, ": layer 'loss': instance 0: label 40",
-                 "run_iter_6.otstate");
+        same_end(&w, OT_EDATA, ": layer 'loss': instance 0: label 40", "run_iter_6.otstate");
     }
 }
 
@@ -393,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_run_is_that_of_the_cpu),
+        cmocka_unit_test(what_is_displayed_is_of_one_iteration),
         cmocka_unit_test(adam_with_two_passes_an_iteration_and_rates_that_change),
         cmocka_unit_test(a_mined_run_makes_the_same_decisions),
         cmocka_unit_test(a_mined_detector_does),
