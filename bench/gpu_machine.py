@@ -237,8 +237,12 @@ def cpu_name():
 
 
 def machine(python=None, index=0):
+    """The GPU and what the programs will use on it; a Failure where that is not all there."""
     gpu = driver(index)
     gpu['driver'] = Nvml(gpu['bus']).driver_version()
+    missing = [n for n in SONAMES if n not in cuda_libraries(python)]
+    if missing:
+        raise Failure(66, f'{", ".join(missing)}: in none of {", ".join(library_folders(python))}')
     return dict(gpu=gpu, libraries=library_versions(python), cpu=cpu_name(), cores=os.cpu_count(),
                 kernel=platform.release(), python=platform.python_version())
 

@@ -98,8 +98,8 @@ def measure(args):
     set_precision(args.precision)
     model, step, images = job(args)
     params = sum(p.numel() for p in model.parameters())
-    opt = torch.optim.SGD(model.parameters(), lr=0.001 if args.net != 'frcnn' else 0.0001,
-                          momentum=0.9, weight_decay=0.0005, fused=args.device == 'cuda' or None)
+    opt = torch.optim.SGD(model.parameters(), lr=1e-10, momentum=0.9, weight_decay=0.0005,
+                          fused=args.device == 'cuda' or None)
     cast = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == 'bf16')
     forward = torch.compile(step) if args.compile else step
 

@@ -13,9 +13,14 @@ mkdir -p "$T/build/tests" "$T/bin"
 cat >"$T/build/tests/test_cuda" <<'END'
 #!/bin/bash
 # three tests on a device, one not; $FAIL: one fails, $HANG: the last does not end
-pass() { printf '[ RUN      ] %s\n[       OK ] %s\n' "$1" "$1"; }
+pass() { # NAME
+    [ -z "${SKIPALL:-}" ] || [ "${1#*device}" = "$1" ] ||
+        { printf '[ RUN      ] %s\n[  SKIPPED ] %s\n' "$1" "$1"; return; }
+    printf '[ RUN      ] %s\n[       OK ] %s\n' "$1" "$1"
+}
 [ -n "${1:-}" ] || pass a_line_says_what_is_missing
 pass 'relu: on a device as on the CPU'
+[ -z "${SKIPALL:-}" ] || exit 0
 echo '[ RUN      ] pool: on a device as on the CPU'
 if [ -n "${FAIL:-}" ]; then
     echo '[  ERROR   ] --- pool: output 0[3]: the CPU says 1, CUDA 2'
@@ -105,6 +110,29 @@ check --budget 0
 [ $rc = 1 ]
 result $? "a budget that is spent before anything ran: exit status 1"
 holds "every part is left out" "len(r['left_out']) == 6 and not p"
+
+# ---- with a driver played by a library ----
+if fake_driver 2>"$T/err" && python3 bench/gpu_machine.py --library-versions 2>/dev/null | grep -q cudnn; then
+    rm -f "$T/r.json"
+    LD_LIBRARY_PATH=$T/driver timeout 60 python3 tools/gpu-check --build "$T/build" --only tests \
+        --out "$T/r.json" --logs "$T/logs" >"$T/out" 2>"$T/err"
+    rc=$?
+    [ $rc = 0 ]
+    result $? "on a GPU: exit status 0 when all passed"
+    holds "the verdict is that all passed" "r['verdict'] == 'passed'"
+    holds "the machine is described" "r['machine']['gpu'] == dict(name='Fake GPU', index=0, bus='0000:17:00.0', memory_mib=81920, capability='9.0', multiprocessors=132, l2_mib=50, driver_cuda='13.2.0', driver='580.1') and r['machine']['libraries']['libcudnn.so.9']['version']"
+    SKIPALL=1 LD_LIBRARY_PATH=$T/driver timeout 60 python3 tools/gpu-check --build "$T/build" --only tests \
+        --out "$T/r.json" --logs "$T/logs" >"$T/out" 2>"$T/err"
+    rc=$?
+    want="1, every test on a device was skipped"
+    [ $rc = 1 ] && grep -q 'every test on a device was skipped' "$T/r.json"
+    result $? "on a GPU: nothing but skips is a failure"
+else
+    for name in "on a GPU: exit status 0 when all passed" "the verdict is that all passed" \
+        "the machine is described" "on a GPU: nothing but skips is a failure"; do
+        skip "$name" "no C compiler or no CUDA libraries"
+    done
+fi
 
 check --only nothing
 [ $rc = 64 ] && [ ! -e "$T/r.json" ]

@@ -6,8 +6,8 @@ usage: bench/nets/make.py --out DIR [--net NAME] [--batch N] [--synthetic] [--so
 From the papers: AlexNet as Caffe's reference net has it (Krizhevsky et al. 2012; pooling before
 normalisation), ResNet-50 (He et al. 2015), ResNeXt-50 32x4d (Xie et al. 2016), both with the stride
 in the 3 x 3 convolution, and Faster R-CNN on VGG16 (Ren et al. 2015).  bench/peer_torch_gpu.py has
-the same nets in PyTorch.  Only the training part; fillers do not matter for speed but the loss
-must stay finite.
+the same nets in PyTorch.  Only the training part.  The rate is so small that nothing is learned:
+gradients keep their size, where a net that knows its labels would compute with zeros.
 
 --synthetic: the input is a constant through a Dropout, random on the device: nothing is read or
 uploaded, so that the input's share of the time can be told.
@@ -215,7 +215,7 @@ NETS = {
 }
 
 SOLVER = '''net: "{net}"
-base_lr: {lr}
+base_lr: 1e-10
 lr_policy: "fixed"
 momentum: 0.9
 weight_decay: 0.0005
@@ -235,7 +235,7 @@ def write(name, out, batch=None, synthetic=False, source=''):
     with open(stem + '.prototxt', 'w', encoding='ascii') as f:
         f.write(str(maker(args)))
     with open(stem + '.conf', 'w', encoding='ascii') as f:
-        f.write(SOLVER.format(net=stem + '.prototxt', lr=0.0001 if name == 'frcnn' else 0.001))
+        f.write(SOLVER.format(net=stem + '.prototxt'))
     return stem + '.conf'
 
 
