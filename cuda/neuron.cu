@@ -1,51 +1,9 @@
 /*
- * neuron.cu - kernels of one element: ReLU, dropout, Eltwise; sums of squares, and the update of
- * the parameters in one launch.
+ * neuron.cu - kernels of one element: ReLU, dropout, Eltwise; biases of matrices.
  */
 #include "cuda/map.h"
 #include "layers/channel_math.h"
 #include "layers/neuron_math.h"
-#include "layers/update_math.h"
-
-/* ---- sum of squares: one partial sum per block, then one block adds them ------------------- */
-
-constexpr unsigned PARTS = 512;
-
-__global__ static void square_parts(size_t n, const float *x, double *part)
-{
-    double s = 0.0;
-
-    OT_EACH (i, n)
-        s += (double)x[i] * (double)x[i];
-    s = ot_block_sum(s);
-    if (threadIdx.x == 0)
-        part[blockIdx.x] = s;
-}
-
-__global__ static void add_parts(unsigned n, const double *part, float beta, double *sum)
-{
-    double s = 0.0;
-
-    for (unsigned i = threadIdx.x; i < n; i += blockDim.x)
-        s += part[i];
-    s = ot_block_sum(s);
-    if (threadIdx.x == 0)
-        *sum = beta == 0.0f ? s : *sum + s;
-}
-
-extern "C" void ot_cuda_grad_norm(struct ot_dev *dev, const struct ot_update_seg *host_segs,
-                                  int nseg, double *norm)
-{
-    double *part = (double *)ot_cuda_room(dev, PARTS * sizeof(double));
-
-    ot_cuda_zero(dev, norm, sizeof *norm);
-    for (int k = 0; part && k < nseg; k++) {
-        const unsigned blocks = ot_grid(host_segs[k].n, PARTS);
-
-        OT_LAUNCH(dev, square_parts, blocks, OT_THREADS, host_segs[k].n, host_segs[k].g, part);
-        OT_LAUNCH(dev, add_parts, 1, OT_THREADS, blocks, part, 1.0f, norm);
-    }
-}
 
 /* ---- biases of matrices -------------------------------------------------------------------- */
 
@@ -368,63 +326,4 @@ extern "C" void ot_cuda_eltwise_max_bwd(struct ot_dev *dev, enum ot_type type, s
                                         const int32_t *mask, const float *dy, float *dx)
 {
     OT_BY_TYPE(type, max_bwd, dev, n, i, mask, dy, dx);
-}
-
-/* ---- solver -------------------------------------------------------------------------------- */
-
-/* As many parameters as fit into a kernel's arguments (4 KiB): a usual net is one launch. */
-constexpr int SEGS = 56, PER_THREAD = 4;
-
-struct segs {
-    struct ot_update_seg s[SEGS];
-    unsigned first[SEGS + 1]; /* first block of each */
-};
-
-__device__ static void step(const struct ot_update_rule *r, const struct ot_step *now, float scale,
-                            const struct ot_update_seg *s, size_t i)
-{
-    s->g[i] = ot_update_grad(r, scale, s->decay, s->w[i], s->g[i]);
-    s->w[i] -= ot_update_step(r, now->lr * s->lr_mult, now->correction, s->g[i], &s->h[i],
-                              s->h2 ? &s->h2[i] : nullptr);
-}
-
-__global__ static void solver_update(const __grid_constant__ struct segs t, int nseg,
-                                     const __grid_constant__ struct ot_update_rule r,
-                                     const struct ot_step *now, const double *norm)
-{
-    const float scale = ot_update_scale(&r, norm);
-    int k = 0;
-    const struct ot_update_seg *s;
-    size_t from;
-
-    while (k + 1 < nseg && blockIdx.x >= t.first[k + 1])
-        k++;
-    s = &t.s[k];
-    from = (size_t)(blockIdx.x - t.first[k]) * OT_THREADS * PER_THREAD;
-    for (int j = 0; j < PER_THREAD; j++) {
-        size_t i = from + (size_t)j * OT_THREADS + threadIdx.x;
-
-        if (i < s->n)
-            step(&r, now, scale, s, i);
-    }
-}
-
-extern "C" void ot_cuda_solver_update(struct ot_dev *dev, const struct ot_update_rule *rule,
-                                      const struct ot_update_seg *host_segs, int nseg,
-                                      const double *norm)
-{
-    const size_t chunk = (size_t)OT_THREADS * PER_THREAD;
-
-    for (int from = 0; from < nseg; from += SEGS) {
-        struct segs t = {};
-        int n = nseg - from < SEGS ? nseg - from : SEGS;
-
-        for (int i = 0; i < n; i++) {
-            t.s[i] = host_segs[from + i];
-            t.first[i + 1] = t.first[i] + (unsigned)((t.s[i].n + chunk - 1) / chunk);
-        }
-        if (t.first[n])
-            OT_LAUNCH(dev, solver_update, t.first[n], OT_THREADS, t, n, *rule, ot_cuda_step(dev),
-                      norm);
-    }
 }
