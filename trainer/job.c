@@ -25,6 +25,64 @@ static const char *device_of(const struct ot_config *c, const struct ot_train_op
     return buf;
 }
 
+/* "auto" says which device it took, and why not a GPU. */
+static struct ot_dev *open_auto(const struct ot_dev_conf *conf, struct ot_err *err)
+{
+    struct ot_err why = OT_ERR_INIT;
+    struct ot_dev *dev = ot_dev_open_conf("cuda:0", conf, &why);
+
+    if (dev)
+        ot_log(OT_LOG_INFO, "train", "device auto: %s", dev->name);
+    else
+        ot_log(OT_LOG_INFO, "train", "device auto: cpu (%s)", why.text);
+    return dev ? dev : ot_dev_open_conf("cpu", conf, err);
+}
+
+/* What the file asks of a GPU has no effect on the CPU, which always computes in FP32. */
+static void say_unused(const struct ot_job *j)
+{
+    const Caffe__SolverParameter *p = j->param;
+
+    const struct {
+        const char *name;
+        bool given;
+    } field[] = {
+        { "compute", p->compute != CAFFE__SOLVER_PARAMETER__COMPUTE__FP32 },
+        { "cuda_graphs", p->has_cuda_graphs },
+        { "workspace_mb", p->has_workspace_mb },
+    };
+
+    char names[64] = "";
+
+    if (strcmp(j->dev->name, "cpu") != 0)
+        return;
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
+        if (field[i].given)
+            (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                           names[0] ? ", " : "", field[i].name);
+    if (names[0])
+        ot_log(OT_LOG_WARN, "train", "%s: of a GPU, no effect on the CPU, which computes in FP32",
+               names);
+}
+
+static int open_device(struct ot_job *j, const struct ot_train_opts *opts, struct ot_err *err)
+{
+    const Caffe__SolverParameter *p = j->param;
+    const struct ot_dev_conf conf = { .threads = p->threads,
+                                      .compute = (enum ot_compute)p->compute,
+                                      .deterministic = p->deterministic,
+                                      .no_record = !p->cuda_graphs,
+                                      .workspace_bytes = (size_t)p->workspace_mb << 20 };
+    char buf[32];
+    const char *name = device_of(j->config, opts, buf);
+
+    j->dev = strcmp(name, "auto") ? ot_dev_open_conf(name, &conf, err) : open_auto(&conf, err);
+    if (!j->dev)
+        return ot_err_wrap(err, "device '%s'", name);
+    say_unused(j);
+    return 0;
+}
+
 static int build_train_net(struct ot_job *j, struct ot_err *err)
 {
     const struct ot_net_source *s = &j->config->train;
@@ -64,20 +122,10 @@ static int build_train_net(struct ot_job *j, struct ot_err *err)
 int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_train_opts *opts,
                 struct ot_err *err)
 {
-    char name[32];
-
     *j = (struct ot_job){ .config = config, .param = config->solver, .lock = -1 };
     j->last_loss = j->fresh_loss = j->mined_loss = j->last_map = j->final_map = (double)NAN;
-    j->dev = ot_dev_open_conf(
-        device_of(config, opts, name),
-        &(struct ot_dev_conf){ .threads = j->param->threads,
-                               .compute = (enum ot_compute)j->param->compute,
-                               .deterministic = j->param->deterministic,
-                               .no_record = !j->param->cuda_graphs,
-                               .workspace_bytes = (size_t)j->param->workspace_mb << 20 },
-        err);
-    if (!j->dev)
-        return ot_err_wrap(err, "device '%s'", device_of(config, opts, name));
+    if (open_device(j, opts, err) < 0)
+        return err->code;
     if (build_train_net(j, err) < 0)
         return err->code;
     j->solver = ot_solver_new(config, j->net, err);
