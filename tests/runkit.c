@@ -15,7 +15,7 @@ void ot_run_open(struct ot_run *r, const char *conf, const char *const *set, int
     if (mining)
         r->mine = ot_mine_new(r->config, r->feeds, &err);
     assert_ok(r->feeds && (!mining || r->mine) ? 0 : err.code, &err);
-    c.dev = ot_kit_dev();
+    c.dev = c.dev ? c.dev : ot_kit_dev();
     c.param = r->config->train.param;
     c.doc = r->config->train.doc;
     c.door = ot_feeds_door(r->feeds);

@@ -17,7 +17,7 @@ struct ot_run {
     struct ot_solver *solver;
 };
 
-/* c: what of ot_net_conf the test wants to differ (keep_all, no_fusion) */
+/* c: what of ot_net_conf the test wants to differ (dev, keep_all, no_fusion) */
 void ot_run_open(struct ot_run *r, const char *conf, const char *const *set, int nset, bool mining,
                  struct ot_net_conf c);
 void ot_run_close(struct ot_run *r);

@@ -13,8 +13,10 @@
 #include "base/rng.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
+#include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
+#include "tests/gpu_train.h"
 
 /* ---- running a case ------------------------------------------------------------------------ */
 
@@ -377,6 +379,81 @@ static void a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu(void **state)
     trains_like_the_cpu(gpu, NULL);
 }
 
+static void same_row(const struct ot_row *want, const struct ot_row *got, double tol)
+{
+    assert_int_equal(got->id, want->id);
+    assert_int_equal(got->sample, want->sample);
+    assert_int_equal(got->kind, want->kind);
+    assert_int_equal(got->state, want->state);
+    assert_int_equal(got->slot, want->slot);
+    assert_int_equal(got->label, want->label);
+    assert_int_equal(got->n_seen, want->n_seen);
+    assert_int_equal(got->n_reinj, want->n_reinj);
+    assert_int_equal(got->n_contra, want->n_contra);
+    assert_int_equal(got->first_iter, want->first_iter);
+    assert_int_equal(got->last_iter, want->last_iter);
+    assert_near(got->loss, want->loss, tol * (1 + fabs((double)want->loss)));
+    for (int k = 0; k < 4; k++)
+        assert_near(got->box[k], want->box[k], tol);
+}
+
+/* Rounding differs, and each of fifty steps adds to it. */
+static void mines_like_the_cpu(struct ot_dev *dev, enum ot_gpu_job job, double tol)
+{
+    static struct ot_gpu_mined want, got;
+    double most = 0;
+
+    ot_gpu_mine(cpu, job, &want);
+    ot_gpu_mine(dev, job, &got);
+    for (int i = 0; i < OT_GPU_ITERS; i++) {
+        most = fmax(most, fabs(got.loss[i] - want.loss[i]) / (1 + fabs(want.loss[i])));
+        assert_int_equal(got.again[i], want.again[i]);
+        for (int k = 0; k < want.again[i]; k++)
+            assert_int_equal(got.sample[i][k], want.sample[i][k]);
+    }
+    print_message("%s: losses of %d iterations differ by %.2g at most; %d rows, %d batches back\n",
+                  job == OT_GPU_LENET ? "LeNet" : "Faster R-CNN", OT_GPU_ITERS, most, want.rows,
+                  want.reinjected);
+    assert_true(most <= tol);
+    assert_int_equal(got.rows, want.rows);
+    for (int k = 0; k < want.rows; k++)
+        same_row(&want.row[k], &got.row[k], 10 * tol);
+    assert_true(want.rows >= 20 && want.reinjected >= 3);
+}
+
+static void fifty_on(struct ot_dev *dev, double tol)
+{
+    for (int job = 0; job < OT_GPU_JOBS; job++)
+        mines_like_the_cpu(dev, (enum ot_gpu_job)job, tol);
+}
+
+static void fifty_mined_iterations_on_the_host_decide_as_on_the_cpu(void **state)
+{
+    char wrong[512];
+
+    (void)state;
+    if (!host)
+        skip_because("no C++ compiler when the tests were built");
+    ot_test_cuda_way(20);
+    if (ot_fake_forget)
+        ot_fake_forget();
+    fifty_on(host, 1e-5); /* measured: 2e-7 */
+    if (ot_fake_calls) {  /* two launches an iteration, once all is recorded; waits are of plans */
+        assert_true(ot_fake_calls("cudaGraphLaunch") > 150);
+        assert_true(ot_fake_calls("cudaStreamSynchronize") < 30);
+    }
+    if (ot_test_cuda_wrong(wrong, sizeof wrong))
+        fail_msg("%s", wrong);
+}
+
+static void fifty_mined_iterations_on_a_device_decide_as_on_the_cpu(void **state)
+{
+    (void)state;
+    if (!gpu)
+        skip_because("%s", why_no_gpu);
+    fifty_on(gpu, 1e-3);
+}
+
 static int open_all(void **state)
 {
     const struct ot_dev_conf conf = { .deterministic = true };
@@ -417,6 +494,8 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(bad_data_found_late_names_its_layer),
     cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
     cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
+    cmocka_unit_test(fifty_mined_iterations_on_the_host_decide_as_on_the_cpu),
+    cmocka_unit_test(fifty_mined_iterations_on_a_device_decide_as_on_the_cpu),
 };
 
 static void add(size_t k, const struct ot_cuda_case *c, bool device)

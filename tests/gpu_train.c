@@ -1,0 +1,210 @@
+/* gpu_train.c - see gpu_train.h. */
+#include "tests/gpu_train.h"
+
+#include "tests/check.h"
+#include "tests/runkit.h"
+#include "tests/tinydb.h"
+#include "trainer/mine_i.h"
+
+#define LEARN "param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 } "
+#define CONV(name, in, param)                                                              \
+    "layer { name: '" name "' type: 'Convolution' bottom: '" in "' top: '" name "' " LEARN \
+    "convolution_param { " param " weight_filler { type: 'msra' } } } "
+#define POOL(name, in)                                                           \
+    "layer { name: '" name "' type: 'Pooling' bottom: '" in "' top: '" name "' " \
+    "pooling_param { kernel_size: 2 stride: 2 } } "
+#define RELU(blob) "layer { name: 'r" blob "' type: 'ReLU' bottom: '" blob "' top: '" blob "' } "
+#define IP(name, in, n)                                                                     \
+    "layer { name: '" name "' type: 'InnerProduct' bottom: '" in "' top: '" name "' " LEARN \
+    "inner_product_param { num_output: " n " weight_filler { type: 'msra' } } } "
+
+/* clang-format off */
+static const char lenet[] =
+    CONV("c1", "data", "num_output: 6 kernel_size: 3") POOL("p1", "c1")
+    CONV("c2", "p1", "num_output: 8 kernel_size: 3") RELU("c2")
+    IP("i1", "c2", "16") RELU("i1")
+    "layer { name: 'drop' type: 'Dropout' bottom: 'i1' top: 'i1' dropout_param { "
+    "dropout_ratio: 0.3 } } "
+    IP("i2", "i1", "4")
+    "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'i2' bottom: 'label' "
+    "bottom: 'weight' top: 'loss' top: 'prob' top: 'each' } ";
+
+static const char frcnn[] =
+    CONV("c1", "data", "num_output: 6 kernel_size: 3 pad: 1 stride: 2") RELU("c1")
+    POOL("p1", "c1")
+    CONV("c2", "p1", "num_output: 8 kernel_size: 3 pad: 1") RELU("c2")
+    CONV("score", "c2", "per_anchor: 2 kernel_size: 1")
+    CONV("delta", "c2", "per_anchor: 4 kernel_size: 1")
+    "layer { name: 'two' type: 'Reshape' bottom: 'score' top: 'two' reshape_param { shape { "
+    "dim: [0, 2, -1, 0] } } } "
+    "layer { name: 'at' type: 'AnchorTarget' bottom: 'score' bottom: 'gt' bottom: 'info' "
+    "top: 'al' top: 'at' top: 'ai' top: 'ao' anchor_target_param { batch_size: 32 "
+    "allowed_border: 8 positive_overlap: 0.5 } } "
+    "layer { name: 'lc' type: 'SoftmaxWithLoss' bottom: 'two' bottom: 'al' top: 'lc' "
+    "loss_param { ignore_label: -1 } } "
+    "layer { name: 'lb' type: 'SmoothL1Loss' bottom: 'delta' bottom: 'at' bottom: 'ai' "
+    "bottom: 'ao' top: 'lb' smooth_l1_loss_param { sigma: 3 } } "
+    "layer { name: 'pr' type: 'Softmax' bottom: 'two' top: 'pr' } "
+    "layer { name: 'some' type: 'Proposal' bottom: 'pr' bottom: 'delta' bottom: 'info' "
+    "top: 'some' proposal_param { pre_nms_top_n: 60 post_nms_top_n: 16 min_size: 3 } } "
+    "layer { name: 'rt' type: 'ProposalTarget' bottom: 'some' bottom: 'gt' bottom: 'info' "
+    "bottom: 'booked' top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' top: 'matched' "
+    "top: 'weight' proposal_target_param { batch_size: 12 fg_fraction: 0.5 } } "
+    "layer { name: 'rp' type: 'ROIPooling' bottom: 'c2' bottom: 'roi' top: 'rp' "
+    "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.25 } } "
+    IP("f1", "rp", "16") RELU("f1")
+    "layer { name: 'drop' type: 'Dropout' bottom: 'f1' top: 'f1' } "
+    IP("cls", "f1", "4") IP("box", "f1", "16")
+    "layer { name: 'ohem' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'label' "
+    "bottom: 'weight' top: 'lo' top: 'po' top: 'inst' loss_param { ignore_label: -1 } } "
+    "layer { name: 'lr' type: 'SmoothL1Loss' bottom: 'box' bottom: 'rt' bottom: 'ri' "
+    "bottom: 'ro' top: 'lr' } ";
+
+/* clang-format on */
+
+/* Made once, both. */
+static const char *digits(void)
+{
+    static char path[400];
+
+    if (!path[0])
+        (void)snprintf(path, sizeof path, "%s", ot_tiny_digits("gpu_digits", 64, 12, 4));
+    return path;
+}
+
+static const char *scenes(void)
+{
+    static char path[400];
+
+    if (!path[0])
+        (void)snprintf(path, sizeof path, "%s", ot_tiny_scenes("gpu_scenes", 12, 32, 4));
+    return path;
+}
+
+/* Paths of nets and config in the temporary folder. */
+static const char *write_lenet(void)
+{
+    char text[6000];
+
+    (void)snprintf(text, sizeof text,
+                   "layer { name: 'data' type: 'Data' top: 'data' top: 'label' top: 'weight' "
+                   "transform_param { scale: 0.004 } data_param { source: '%s' batch_size: %d "
+                   "backend: LMDB shuffle: true } } %s",
+                   digits(), OT_GPU_BATCH, lenet);
+    return ot_tiny_file("gpu_lenet", text);
+}
+
+static const char *write_frcnn(void)
+{
+    char text[6000];
+
+    (void)snprintf(
+        text, sizeof text,
+        "anchor_param { feat_stride: 4 base_size: 4 ratio: [0.5, 1, 2] scale: 3 } "
+        "num_classes: 4 layer { name: 'data' type: 'DetectionData' top: 'data' top: 'info' "
+        "top: 'gt' top: 'booked' transform_param { mean_value: [120, 120, 120] scale: 0.017 } "
+        "data_param { source: '%s' batch_size: 2 backend: LMDB shuffle: true } "
+        "detection_data_param { short_side: 32 max_side: 32 max_boxes: 4 } } %s",
+        scenes(), frcnn);
+    return ot_tiny_file("gpu_frcnn", text);
+}
+
+static const char *write_config(enum ot_gpu_job job)
+{
+    const char *net = job == OT_GPU_LENET ? write_lenet() : write_frcnn();
+    char text[2000];
+
+    (void)snprintf(text, sizeof text,
+                   "train_net: '%s' base_lr: %s lr_policy: 'step' gamma: 0.5 stepsize: 20 "
+                   "momentum: 0.9 weight_decay: 0.001 max_iter: %d random_seed: 3 "
+                   "clip_gradients: 20 mining { warmup: 0 window: 16 quantile: 0.6 cooldown: 3 "
+                   "scope: POOL max_share: 0.5 min_fresh: 1 sentinel: 0 }",
+                   net, job == OT_GPU_LENET ? "0.05" : "0.02", OT_GPU_ITERS);
+    return ot_tiny_file("gpu_run.conf", text);
+}
+
+/* ---- as trainer/train.c ---------------------------------------------------------------------- */
+
+struct asked {
+    struct ot_fetch slot[8];
+    float weight[8];
+    int n;
+    uint64_t mark;
+};
+
+static void ask(struct ot_run *r, struct asked *a)
+{
+    struct ot_err err = OT_ERR_INIT;
+
+    a->n = 0;
+    for (size_t k = 0; k < r->net->nblob; k++) {
+        const struct ot_net_blob *b = r->net->blob[k];
+
+        if (b->loss_weight == 0.0f)
+            continue;
+        assert_true(a->n < 8);
+        a->weight[a->n] = b->loss_weight;
+        assert_ok(ot_fetch_ask(&a->slot[a->n++], r->net, &b->b, &err), &err);
+    }
+    a->mark = r->net->env.dev->ops->mark(r->net->env.dev);
+}
+
+static double take(struct ot_run *r, struct asked *a)
+{
+    struct ot_err err = OT_ERR_INIT;
+    double sum = 0;
+
+    r->net->env.dev->ops->wait(r->net->env.dev, a->mark);
+    assert_ok(ot_net_ok(r->net, &err), &err);
+    for (int k = 0; k < a->n; k++)
+        sum += (double)a->weight[k] * (double)a->slot[k].v[0];
+    return sum;
+}
+
+static void pass(struct ot_run *r, int i, struct asked *a, struct ot_gpu_mined *run)
+{
+    const uint32_t *sample = NULL;
+    struct ot_err err = OT_ERR_INIT;
+    int n = ot_mine_next(r->mine, i, &sample, &err);
+
+    assert_ok(n < 0 ? n : 0, &err);
+    assert_true(n <= OT_GPU_BATCH);
+    run->again[i] = n;
+    for (int k = 0; k < n; k++)
+        run->sample[i][k] = sample[k];
+    assert_ok(ot_feeds_next(r->feeds, sample, n, (uint64_t)i << 32, &err), &err);
+    r->net->env.iter = (uint64_t)i;
+    r->net->env.frozen_stats = n > 0;
+    ot_net_zero_grads(r->net);
+    assert_ok(ot_net_pass(r->net, &err), &err);
+    if (i > 0)
+        run->loss[i - 1] = take(r, a);
+    ask(r, a);
+    assert_ok(ot_mine_read(r->mine, i, n > 0, &err), &err);
+    assert_ok(ot_solver_update(r->solver, ot_solver_lr(r->solver), &err), &err);
+}
+
+static void keep_row(void *ctx, const struct ot_row *row)
+{
+    struct ot_gpu_mined *run = ctx;
+
+    assert_true(run->rows < OT_GPU_POOL);
+    run->row[run->rows++] = *row;
+}
+
+void ot_gpu_mine(struct ot_dev *dev, enum ot_gpu_job job, struct ot_gpu_mined *run)
+{
+    struct asked a = { 0 };
+    struct ot_run r;
+
+    *run = (struct ot_gpu_mined){ 0 };
+    ot_run_open(&r, write_config(job), NULL, 0, true, (struct ot_net_conf){ .dev = dev });
+    for (int i = 0; i < OT_GPU_ITERS; i++)
+        pass(&r, i, &a, run);
+    run->loss[OT_GPU_ITERS - 1] = take(&r, &a);
+    ot_miner_each(r.mine->miner, keep_row, run);
+    run->reinjected = (int)ot_miner_counts(r.mine->miner).reinj_batches;
+    for (int k = 0; k < a.n; k++)
+        ot_fetch_release(&a.slot[k]);
+    ot_run_close(&r);
+}
