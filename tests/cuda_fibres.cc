@@ -37,7 +37,6 @@ struct fibre {
 #endif
     char *stack;
     void *fake; // ASan's own stack
-    bool idle;
 };
 
 struct thread {
@@ -48,12 +47,13 @@ struct thread {
     unsigned char slot[8]; // to its warp
 };
 
-std::vector<fibre *> &pool = *new std::vector<fibre *>(); // lives as long as the program
+std::vector<fibre *> &idle = *new std::vector<fibre *>(); // lives as long as the program
 fibre scheduler;
 fibre *running; // nullptr: the scheduler
 thread threads[most_threads];
 unsigned order[most_threads];
 unsigned count, current, cursor; // order[cursor...] are yet to be looked at in this pass
+unsigned at_barrier;             // how many wait there
 const std::function<void()> *body;
 const char *kernel_name;
 uint64_t way;
@@ -89,6 +89,19 @@ void work();
 #ifdef __SANITIZE_ADDRESS__
 const void *main_bottom; // the scheduler's stack, learnt on each switch away from it
 size_t main_size;
+fibre *left; // whom the last switch left
+
+void arrived(void *fake)
+{
+    const void *bottom;
+    size_t size;
+
+    __sanitizer_finish_switch_fiber(fake, &bottom, &size);
+    if (left == &scheduler) {
+        main_bottom = bottom;
+        main_size = size;
+    }
+}
 #endif
 
 void go(fibre *from, fibre *to)
@@ -96,6 +109,7 @@ void go(fibre *from, fibre *to)
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&from->fake, to == &scheduler ? main_bottom : to->stack,
                                    to == &scheduler ? main_size : stack_bytes);
+    left = from;
 #endif
     running = to == &scheduler ? nullptr : to;
 #ifdef __x86_64__
@@ -104,10 +118,7 @@ void go(fibre *from, fibre *to)
     swapcontext(&from->context, &to->context);
 #endif
 #ifdef __SANITIZE_ADDRESS__
-    if (from == &scheduler)
-        __sanitizer_finish_switch_fiber(from->fake, nullptr, nullptr);
-    else
-        __sanitizer_finish_switch_fiber(from->fake, &main_bottom, &main_size);
+    arrived(from->fake);
 #endif
 }
 
@@ -115,7 +126,7 @@ void go(fibre *from, fibre *to)
 void begin()
 {
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(nullptr, &main_bottom, &main_size);
+    arrived(nullptr);
 #endif
     work();
 }
@@ -123,7 +134,7 @@ void begin()
 // Forgets what was on its stack.
 void start_anew(fibre *f)
 {
-    f->idle = true;
+    idle.push_back(f);
 #ifdef __SANITIZE_ADDRESS__
     ASAN_UNPOISON_MEMORY_REGION(f->stack, stack_bytes);
 #endif
@@ -144,31 +155,58 @@ void start_anew(fibre *f)
 
 fibre *fresh_fibre()
 {
-    for (fibre *f : pool)
-        if (f->idle)
-            return f;
+    fibre *f;
 
-    fibre *f = new fibre();
-
+    if (!idle.empty()) {
+        f = idle.back();
+        idle.pop_back();
+        return f;
+    }
+    f = new fibre();
     f->stack = static_cast<char *>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (f->stack == MAP_FAILED)
         abort();
     start_anew(f);
-    pool.push_back(f);
+    idle.pop_back();
     return f;
 }
 
 void be(unsigned t)
 {
     current = t;
-    threadIdx = dim3(t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y);
+    threadIdx.x = t;
+    threadIdx.y = threadIdx.z = 0;
+    if (t >= blockDim.x) { // a block of more dimensions
+        threadIdx.x = t % blockDim.x;
+        threadIdx.y = t / blockDim.x % blockDim.y;
+        threadIdx.z = t / blockDim.x / blockDim.y;
+    }
 }
 
-// A fibre's life: threads that have not begun, as far as the pass goes without one that can go on.
+// Who goes on in this pass: the fibre of the next thread that can, else the scheduler.
+fibre *next_fibre()
+{
+    for (; cursor < count; cursor++) {
+        thread &t = threads[order[cursor]];
+
+        if (t.state == FRESH)
+            return fresh_fibre(); // takes it itself
+        if (t.state == READY) {
+            cursor++;
+            be(static_cast<unsigned>(&t - threads));
+            return t.on;
+        }
+    }
+    return &scheduler;
+}
+
+// A fibre's life: threads that have not begun, until something else is next.
 void work()
 {
     for (;;) {
+        fibre *next;
+
         while (cursor < count && threads[order[cursor]].state == FRESH) {
             thread &t = threads[order[cursor++]];
 
@@ -177,19 +215,19 @@ void work()
             (*body)();
             threads[current].state = DONE;
             threads[current].offers = false;
-            if (!running->idle) // it waited once: its pass is another one
-                break;
         }
-        running->idle = true;
-        go(running, &scheduler);
+        idle.push_back(running);
+        next = next_fibre();
+        if (next != running)
+            go(running, next);
     }
 }
 
 void wait_as(enum state s)
 {
     threads[current].state = s;
-    running->idle = false;
-    go(running, &scheduler);
+    at_barrier += s == AT_BARRIER;
+    go(running, next_fibre());
 }
 
 // ---- a block --------------------------------------------------------------------------------
@@ -210,40 +248,35 @@ bool warp_is_there(unsigned t)
 bool release()
 {
     static bool ready[most_threads];
-    unsigned at_barrier = 0;
     bool any = false;
 
+    if (at_barrier == count) {
+        at_barrier = 0;
+        for (unsigned t = 0; t < count; t++)
+            threads[t].state = READY;
+        return true;
+    }
     for (unsigned t = 0; t < count; t++) {
         ready[t] = threads[t].state == IN_WARP && warp_is_there(t);
-        at_barrier += threads[t].state == AT_BARRIER;
         any = any || ready[t];
     }
     for (unsigned t = 0; t < count; t++)
-        if (ready[t] || at_barrier == count)
+        if (ready[t])
             threads[t].state = READY;
-    return any || at_barrier == count;
+    return any;
 }
 
 void run_block()
 {
+    at_barrier = 0;
     for (unsigned t = 0; t < count; t++) {
         threads[t].state = FRESH;
         threads[t].offers = false;
     }
     do {
-        for (cursor = 0; cursor < count;) {
-            thread &t = threads[order[cursor]];
-
-            if (t.state == FRESH) {
-                go(&scheduler, fresh_fibre());
-                continue; // it moved the cursor
-            }
-            cursor++;
-            if (t.state == READY) {
-                be(static_cast<unsigned>(&t - threads));
-                go(&scheduler, t.on);
-            }
-        }
+        cursor = 0;
+        for (fibre *f; (f = next_fibre()) != &scheduler;)
+            go(&scheduler, f);
     } while (release());
     for (unsigned t = 0; t < count; t++)
         if (threads[t].state != DONE) {
@@ -303,7 +336,7 @@ void ot_fibres_run(const char *kernel, dim3 grid, dim3 block, size_t shared,
     uint64_t random = way | 1;
 
     count = block.x * block.y * block.z;
-    if (count > most_threads || shared > most_shared) {
+    if (count == 0 || count > most_threads || shared > most_shared) {
         ot_kernel_wrong(kernel, "too many threads or too much shared memory for a block");
         return;
     }

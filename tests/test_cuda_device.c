@@ -118,6 +118,39 @@ static void an_uploaded_array_is_free_at_once(void **state)
     each_way(upload_many);
 }
 
+/* More than there are places to keep them, before anything runs. */
+static void upload_burst(struct ot_dev *dev)
+{
+    enum { SMALL = 50, LARGE = 10, N = 17000 };
+
+    static float host[N];
+    float *to[SMALL + LARGE];
+
+    for (int i = 0; i < SMALL + LARGE; i++)
+        to[i] = floats(dev, N);
+    for (int i = 0; i < SMALL + LARGE; i++) {
+        const size_t n = i < SMALL ? 10 : N;
+
+        for (size_t k = 0; k < n; k++)
+            host[k] = (float)i;
+        dev->ops->upload(dev, to[i], host, n * sizeof *host);
+        dev->k->axpby(dev, OT_F32, n, 1.0f, to[i], 1.0f, to[i]);
+    }
+    for (int i = 0; i < SMALL + LARGE; i++) {
+        const size_t n = i < SMALL ? 10 : N;
+
+        dev->ops->download(dev, host, to[i], n * sizeof *host);
+        all_are(host, n, 2.0f * (float)i);
+        dev->ops->free(dev, to[i]);
+    }
+}
+
+static void uploads_wait_for_a_free_place(void **state)
+{
+    (void)state;
+    each_way(upload_burst);
+}
+
 static void allocate_again(struct ot_dev *dev)
 {
     enum { N = 5000 };
@@ -321,7 +354,7 @@ static void a_replayed_iteration_does_what_the_recorded_one_did(void **state)
 /* A loop as the trainer's: the batch, the iteration, what it found is read one iteration later. */
 static void run_ahead(struct ot_dev *dev)
 {
-    enum { N = 40000 };
+    enum { N = 17000 };
 
     static const char *const waits[] = {
         "cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaMalloc", "cudaFree",
@@ -367,6 +400,17 @@ static void the_loop_neither_waits_for_the_device_nor_allocates(void **state)
     each_way(run_ahead);
 }
 
+/* Sums that are made in many parts. */
+static void ask_for_room(struct ot_dev *dev)
+{
+    const struct ot_channels g = { .outer = 2, .c = 3000, .inner = 1, .block = 1 };
+    float *x = floats(dev, 2 * 3000), *y = floats(dev, 3000);
+
+    dev->k->channel_sum(dev, &g, OT_TERM_A, x, NULL, 0.0f, y);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+}
+
 /* While recording, a kernel wants more room than there is: done without recording, then recorded.
  */
 static void record_growing(struct ot_dev *dev)
@@ -395,7 +439,8 @@ static void record_growing(struct ot_dev *dev)
     }
     assert_true(sum[0] == 5.0 * ROWS * COLS / 3.0 && sum[1] == sum[0] && sum[2] == sum[0]);
     assert_true(dev->ops->replay(dev, 9));
-    dev->ops->forget(dev);
+    ask_for_room(dev); /* where the recording's was is no more */
+    assert_false(dev->ops->replay(dev, 9));
     dev->ops->free(dev, seg.g);
     dev->ops->free(dev, norm);
 }
@@ -404,6 +449,59 @@ static void a_recording_that_lacks_room_is_made_later(void **state)
 {
     (void)state;
     each_way(record_growing);
+}
+
+/* A launch fails while recording: nothing was done, nothing is latched, no recording any more. */
+static void record_failing(struct ot_dev *dev)
+{
+    enum { N = 100, INVALID_VALUE = 1 };
+
+    float *x = floats(dev, N), got = 0.0f;
+    struct ot_err err = OT_ERR_INIT;
+
+    assert_true(dev->ops->record(dev, 3));
+    dev->k->fill(dev, OT_F32, N, 1.0f, x);
+    ot_fake_fail("cudaLaunchKernel", 1, INVALID_VALUE);
+    dev->k->fill(dev, OT_F32, N, 2.0f, x);
+    assert_false(dev->ops->launch(dev));
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    dev->ops->download(dev, &got, x, sizeof got);
+    assert_true(got == 0.0f);
+    assert_false(dev->ops->record(dev, 3));
+    dev->k->fill(dev, OT_F32, N, 3.0f, x);
+    dev->ops->download(dev, &got, x, sizeof got);
+    assert_true(got == 3.0f);
+    dev->ops->free(dev, x);
+}
+
+static void a_recording_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    each_way(record_failing);
+}
+
+static void step_before(struct ot_dev *dev)
+{
+    enum { N = 100 };
+    const struct ot_channels all = { .outer = 1, .c = 1, .inner = N, .block = 1 };
+    const struct ot_step zero = { .iter = 0 };
+    float *x = floats(dev, N), *y = floats(dev, N), got[2][N];
+
+    dev->k->fill(dev, OT_F32, N, 1.0f, x);
+    for (int i = 0; i < 2; i++) {
+        dev->k->dropout(dev, &all, 0.5f, 2.0f, 7, 1, x, y);
+        dev->ops->download(dev, got[i], y, sizeof got[i]);
+        ot_dev_step(dev, &zero);
+    }
+    assert_memory_equal(got[0], got[1], sizeof got[0]);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+}
+
+static void the_step_is_zero_before_it_is_told(void **state)
+{
+    (void)state;
+    each_way(step_before);
 }
 
 /* ---- failures ------------------------------------------------------------------------------ */
@@ -467,18 +565,20 @@ static int work(struct ot_dev *dev, float *out, size_t n, struct ot_err *err)
                                  .need_dx = true };
     struct ot_plan *a = NULL, *b = NULL;
     struct ot_plan_info ia, ib;
+    static const float large[20000] = { 1.0f, -2.0f, 3.0f, 0.5f };
     float *x = dev->ops->alloc(dev, n * sizeof *x, err), *y = NULL, *w = NULL;
     void *scratch = NULL;
 
     if (x)
         y = dev->ops->alloc(dev, n * sizeof *y, err);
     if (y)
-        w = dev->ops->alloc(dev, n * sizeof *w, err);
+        w = dev->ops->alloc(dev, sizeof large, err);
     if (w) {
         for (size_t i = 0; i < n; i++)
             out[i] = (float)(i % 5);
         dev->ops->upload(dev, x, out, n * sizeof *x);
         dev->ops->upload(dev, w, out, n * sizeof *x);
+        dev->ops->upload(dev, w, large, sizeof large); /* by the copy stream */
         dev->k->ip_plan(dev, &ip, NULL, &a, &ia);
         dev->k->conv_plan(dev, &conv, NULL, &b, &ib);
         if (a && b)
@@ -502,12 +602,46 @@ static int work(struct ot_dev *dev, float *out, size_t n, struct ot_err *err)
     return ot_dev_ok(dev, err) || !scratch ? -1 : 0;
 }
 
-/* The nth call fails: someone says so, and the device works on. */
+/* A new device whose work is to fail at the nth call; returns how many there were. */
+static unsigned work_failing_at(unsigned n, const float *want, size_t values)
+{
+    static float got[400];
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev = open_fake(&err);
+    char name[64] = "nothing";
+    unsigned calls;
+
+    assert_ok(dev ? 0 : err.code, &err);
+    assert_true(values <= 400);
+    ot_fake_forget();
+    ot_fake_fail("*", n, 2);
+    if (work(dev, got, values, &err) == 0)
+        (void)ot_dev_ok(dev, &err);
+    ot_fake_fail(NULL, 0, 0);
+    calls = ot_fake_calls("*");
+    if (n)
+        (void)snprintf(name, sizeof name, "%s", ot_fake_call(n));
+    if (strstr(name, "Free") || strstr(name, "Destroy")) /* fail on a broken device only */
+        ot_fake_clear_error();
+    else if (n && err.code == OT_OK && !strstr(name, "cudaMalloc"))
+        fail_msg("%s failed, and nothing said so", name);
+    err = (struct ot_err)OT_ERR_INIT;
+    (void)ot_dev_ok(dev, &err);
+    err = (struct ot_err)OT_ERR_INIT;
+    if (work(dev, got, values, &err))
+        fail_msg("after %s failed: %s", name, err.text);
+    assert_memory_equal(want, got, values * sizeof *got);
+    ot_dev_close(dev);
+    assert_int_equal(ot_fake_live(), before_this);
+    return calls;
+}
+
+/* The nth call fails: someone says so (or does without), and the device works on. */
 static void each_call_that_fails_while_working_is_told(void **state)
 {
     enum { N = 400 };
 
-    static float want[N], got[N];
+    static float want[N];
     struct ot_err err = OT_ERR_INIT;
     struct ot_dev *dev;
     unsigned calls;
@@ -518,32 +652,11 @@ static void each_call_that_fails_while_working_is_told(void **state)
     ot_test_cuda_way(0);
     dev = open_fake(&err);
     assert_ok(work(dev, want, N, &err), &err);
-    ot_fake_forget();
-    assert_ok(work(dev, got, N, &err), &err);
-    calls = ot_fake_calls("*");
-    assert_true(calls > 30);
-    for (unsigned n = 1; n <= calls; n++) {
-        char name[64];
-
-        ot_fake_forget();
-        ot_fake_fail("*", n, 2);
-        err = (struct ot_err)OT_ERR_INIT;
-        if (work(dev, got, N, &err) == 0)
-            (void)ot_dev_ok(dev, &err);
-        ot_fake_fail(NULL, 0, 0);
-        (void)snprintf(name, sizeof name, "%s", ot_fake_call(n));
-        if (strstr(name, "Free") || strstr(name, "Destroy")) /* fail on a broken device only */
-            ot_fake_clear_error();
-        else if (err.code == OT_OK)
-            fail_msg("%s failed, and nothing said so", name);
-        err = (struct ot_err)OT_ERR_INIT;
-        (void)ot_dev_ok(dev, &err);
-        err = (struct ot_err)OT_ERR_INIT;
-        if (work(dev, got, N, &err))
-            fail_msg("after %s failed: %s", name, err.text);
-        assert_memory_equal(want, got, sizeof want);
-    }
     ot_dev_close(dev);
+    calls = work_failing_at(0, want, N);
+    assert_true(calls > 40);
+    for (unsigned n = 1; n <= calls; n++)
+        (void)work_failing_at(n, want, N);
     nothing_is_wrong();
 }
 
@@ -620,6 +733,7 @@ int main(void)
         OT_FAKE_SELF(ADD)
 #undef ADD
             cmocka_unit_test_setup(an_uploaded_array_is_free_at_once, whole_again),
+        cmocka_unit_test_setup(uploads_wait_for_a_free_place, whole_again),
         cmocka_unit_test_setup(memory_is_zero_when_allocated, whole_again),
         cmocka_unit_test_setup(pinned_memory_is_zero_and_freed_when_nothing_uses_it, whole_again),
         cmocka_unit_test_setup(too_little_memory_is_told_in_mib, whole_again),
@@ -628,6 +742,8 @@ int main(void)
         cmocka_unit_test_setup(a_replayed_iteration_does_what_the_recorded_one_did, whole_again),
         cmocka_unit_test_setup(the_loop_neither_waits_for_the_device_nor_allocates, whole_again),
         cmocka_unit_test_setup(a_recording_that_lacks_room_is_made_later, whole_again),
+        cmocka_unit_test_setup(a_recording_that_fails_leaves_nothing, whole_again),
+        cmocka_unit_test_setup(the_step_is_zero_before_it_is_told, whole_again),
         cmocka_unit_test_setup(a_call_that_fails_while_opening_leaves_nothing, whole_again),
         cmocka_unit_test_setup(each_call_that_fails_while_working_is_told, whole_again),
         cmocka_unit_test_setup(what_the_device_breaks_on_is_told_by_who_waits, whole_again),
