@@ -118,6 +118,7 @@ struct inputs { /* a kernel's argument: no table of pointers in device memory */
     const void *x[INPUTS];
     float coeff[INPUTS];
     int k;
+    bool relu; /* of a sum */
 };
 
 /* Whether vectors may be used. */
@@ -126,6 +127,7 @@ static bool gather(struct ot_dev *dev, int k, const float *const *x, struct inpu
     bool wide = true;
 
     in->k = 0;
+    in->relu = false;
     if (k > INPUTS) {
         ot_dev_fail(dev, OT_ENOTSUP, "eltwise: at most %d inputs, got %d", INPUTS, k);
         return false;
@@ -149,6 +151,11 @@ struct product {
     {
         return sum * v;
     }
+
+    __device__ static float last(const struct inputs &, float v)
+    {
+        return v;
+    }
 };
 
 struct weighted_sum {
@@ -160,6 +167,11 @@ struct weighted_sum {
     __device__ static float next(const struct inputs &in, int j, float sum, float v)
     {
         return in.coeff[j] * v + sum;
+    }
+
+    __device__ static float last(const struct inputs &in, float v)
+    {
+        return in.relu ? ot_relu(v, 0.0f) : v;
     }
 };
 
@@ -178,6 +190,9 @@ __device__ static void combine_at(const struct inputs &in, size_t i, T *y)
         for (unsigned e = 0; e < V; e++)
             v[e] = Op::next(in, j, v[e], w[e]);
     }
+    OT_UNROLL
+    for (unsigned e = 0; e < V; e++)
+        v[e] = Op::last(in, v[e]);
     ot_store<V>(y + i, v);
 }
 
@@ -219,17 +234,96 @@ extern "C" void ot_cuda_eltwise_prod_fwd(struct ot_dev *dev, enum ot_type type, 
 }
 
 extern "C" void ot_cuda_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
-                                    const float *const *x, const float *host_coeff, float *y)
+                                    const float *const *x, const float *host_coeff, bool relu,
+                                    float *y)
 {
     struct inputs in;
     const bool wide = gather(dev, k, x, &in);
 
     for (int i = 0; host_coeff && i < in.k; i++)
         in.coeff[i] = host_coeff[i];
+    in.relu = relu;
     if (type == OT_BF16)
         combined<struct ot_bf16, struct weighted_sum>(dev, n, in, wide, y);
     else
         combined<float, struct weighted_sum>(dev, n, in, wide, y);
+}
+
+struct outputs {
+    void *x[INPUTS];
+    float coeff[INPUTS];
+    int k;
+};
+
+template <unsigned V, class T>
+__device__ static void hand_down_at(const struct outputs &out, size_t i, const T *y, const T *dy)
+{
+    float d[V], v[V];
+
+    ot_load<V>(dy + i, d);
+    if (y) {
+        ot_load<V>(y + i, v);
+        OT_UNROLL
+        for (unsigned e = 0; e < V; e++)
+            d[e] = ot_relu_grad(v[e], d[e], 0.0f);
+    }
+    for (int j = 0; j < out.k; j++) {
+        OT_UNROLL
+        for (unsigned e = 0; e < V; e++)
+            v[e] = out.coeff[j] * d[e];
+        ot_store<V>((T *)out.x[j] + i, v);
+    }
+}
+
+template <unsigned V, class T>
+__global__ static void hand_down(size_t n, const __grid_constant__ struct outputs out, const T *y,
+                                 const T *dy)
+{
+    const size_t whole = n / V;
+
+    OT_EACH (i, whole)
+        hand_down_at<V>(out, i * V, y, dy);
+    if constexpr (V > 1)
+        OT_EACH (i, n - whole * V)
+            hand_down_at<1>(out, whole * V + i, y, dy);
+}
+
+template <class T>
+static void handed_down(struct ot_dev *dev, size_t n, const struct outputs &out, bool wide,
+                        const void *y, const void *dy)
+{
+    constexpr unsigned V = OT_LANES<T>;
+
+    if (!n || !out.k)
+        return;
+    if (wide)
+        OT_LAUNCH(dev, (hand_down<V, T>), ot_grid(n / V), OT_THREADS, n, out, (const T *)y,
+                  (const T *)dy);
+    else
+        OT_LAUNCH(dev, (hand_down<1, T>), ot_grid(n), OT_THREADS, n, out, (const T *)y,
+                  (const T *)dy);
+}
+
+extern "C" void ot_cuda_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                                        const float *host_coeff, bool relu, const float *y,
+                                        const float *dy, float *const *dx)
+{
+    struct outputs out;
+    bool wide = ot_aligned(dy) && (!relu || ot_aligned(y));
+
+    out.k = 0;
+    for (int i = 0; i < k; i++) {
+        if (!dx[i])
+            continue;
+        if (out.k == INPUTS) {
+            ot_dev_fail(dev, OT_ENOTSUP, "eltwise: at most %d inputs, got %d", INPUTS, k);
+            return;
+        }
+        out.x[out.k] = dx[i];
+        out.coeff[out.k++] = host_coeff ? host_coeff[i] : 1.0f;
+        wide = wide && ot_aligned(dx[i]);
+    }
+    OT_BY_TYPE(type, handed_down, dev, n, out, wide, relu ? y : nullptr, dy);
 }
 
 template <class T>

@@ -2,6 +2,9 @@
  * eltwise.c - Eltwise: product, weighted sum or maximum of inputs of one shape.  MAX remembers
  * which input won; among equals Caffe's choice.  All inputs take the format of
  * the first one that is not plain.
+ *
+ * A sum takes the ReLU behind it along, forward and backward: without it backward reads the
+ * gradient only, with it the output too.
  */
 #include "layers/layer.h"
 
@@ -27,6 +30,7 @@ static int eltwise_setup(struct ot_layer *l, struct ot_err *err)
                              "coeff: only for operation SUM, got operation %d", (int)s->op);
     for (int i = 0; i < l->nin; i++)
         s->coeff[i] = p && p->n_coeff ? p->coeff[i] : 1.0f;
+    l->refuses_relu = s->op != CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM;
     return 0;
 }
 
@@ -52,6 +56,8 @@ static int eltwise_plan(struct ot_layer *l, struct ot_err *err)
     const struct ot_format *fmt = NULL;
 
     (void)err;
+    if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM)
+        l->reads = l->fused_relu ? OT_LAYER_BWD_NEEDS_OUT : 0;
     for (int i = 0; i < l->nin && !fmt && !divides; i++)
         fmt = l->in[i]->data.fmt;
     for (int i = 0; i < l->nin; i++)
@@ -83,7 +89,20 @@ static void eltwise_forward(struct ot_layer *l)
     else if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX)
         k->eltwise_max_fwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, l->ws[0], y);
     else
-        k->eltwise_sum(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, s->coeff, y);
+        k->eltwise_sum(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, s->coeff,
+                       l->fused_relu, y);
+}
+
+static void sum_backward(struct ot_layer *l)
+{
+    const struct eltwise *s = l->state;
+    float *dx[OT_MAX_IO];
+
+    for (int i = 0; i < l->nin; i++)
+        dx[i] = ot_want_in(l, i) ? l->in[i]->grad.data : NULL;
+    l->dev->k->eltwise_sum_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), l->out[0]->data.elems,
+                               l->nin, s->coeff, l->fused_relu, l->out[0]->data.data,
+                               l->out[0]->grad.data, dx);
 }
 
 static void eltwise_backward(struct ot_layer *l)
@@ -93,6 +112,10 @@ static void eltwise_backward(struct ot_layer *l)
     const float *x[OT_MAX_IO], *y = l->out[0]->data.data, *dy = l->out[0]->grad.data;
     size_t n = l->out[0]->data.elems;
 
+    if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM) {
+        sum_backward(l);
+        return;
+    }
     inputs(l, x);
     for (int i = 0; i < l->nin; i++) {
         float *dx = l->in[i]->grad.data;
@@ -102,10 +125,8 @@ static void eltwise_backward(struct ot_layer *l)
         if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__PROD)
             k->eltwise_prod_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, l->nin, x, i, s->stable,
                                 y, dy, dx);
-        else if (s->op == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__MAX)
-            k->eltwise_max_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, i, l->ws[0], dy, dx);
         else
-            k->axpby(l->dev, ot_type_of(l->in[0]->data.fmt), n, s->coeff[i], dy, 0.0f, dx);
+            k->eltwise_max_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), n, i, l->ws[0], dy, dx);
     }
 }
 
@@ -118,7 +139,7 @@ const struct ot_layer_ops ot_layer_eltwise = {
     .min_out = 1,
     .max_out = 1,
     .flags = OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE | OT_LAYER_BWD_NEEDS_IN |
-             OT_LAYER_BWD_NEEDS_OUT,
+             OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
     .setup = eltwise_setup,
     .reshape = eltwise_reshape,
     .plan = eltwise_plan,

@@ -113,9 +113,13 @@ struct ot_layer {
     void *ws[OT_MAX_WS];        /* device memory of that size */
     size_t scratch_bytes;       /* set by plan: needed during one call only */
     void *scratch;
-    double flops;    /* of one forward, set by reshape or plan; for --check */
-    bool fused_relu; /* set by the net before plan: apply ReLU to out[0] */
-    void *state;     /* ops->state_size bytes, zeroed before setup */
+    double flops;      /* of one forward, set by reshape or plan; for --check */
+    bool refuses_relu; /* set by setup: FUSES_RELU does not hold for what this one computes */
+    /* set by the net before plan */
+    bool fused_relu;              /* apply ReLU to out[0] */
+    struct ot_layer *fused_scale; /* NULL, or a Scale of channels whose parameters to apply too */
+    unsigned reads; /* which of BWD_NEEDS_IN, _OUT hold: ops->flags', but plan may say otherwise */
+    void *state;    /* ops->state_size bytes, zeroed before setup */
 };
 
 enum {
@@ -129,7 +133,9 @@ enum {
     OT_LAYER_BWD_NEEDS_IN = 1u << 7,  /* backward reads in[i]->data */
     OT_LAYER_BWD_NEEDS_OUT = 1u << 8, /* backward reads out[i]->data */
     OT_LAYER_DYNAMIC = 1u << 9,       /* forward may give outputs fewer items than reshape did */
-    OT_LAYER_ANY_TYPE = 1u << 10      /* with ANY_FORMAT: whatever the type of the elements is */
+    OT_LAYER_ANY_TYPE = 1u << 10,     /* with ANY_FORMAT: whatever the type of the elements is */
+    OT_LAYER_MASKS_RELU = 1u << 11,   /* backward too does the fused ReLU's part */
+    OT_LAYER_FUSES_SCALE = 1u << 12   /* understands fused_scale, and fused_relu with it only */
 };
 
 struct ot_layer_ops {

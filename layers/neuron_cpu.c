@@ -39,13 +39,23 @@ void ot_cpu_dropout(struct ot_dev *dev, const struct ot_channels *g, float ratio
         y[i] = ot_dropout(x[i], ratio, scale, seed, iter, stream, ot_channel_logical(g, i));
 }
 
+/* Elements that are done with all inputs before the next ones: they stay in the cache. */
+enum { SUM_RUN = 4096 };
+
+static void relu_run(size_t n, float *y)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        y[i] = ot_relu(y[i], 0.0f);
+}
+
 void ot_cpu_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
-                        const float *const *x, const float *host_coeff, float *y)
+                        const float *const *x, const float *host_coeff, bool relu, float *y)
 {
     ot_cpu_f32(dev, type);
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
-    for (size_t from = 0; from < n; from += OT_CPU_GRAIN) {
-        const size_t end = from + OT_CPU_GRAIN < n ? from + OT_CPU_GRAIN : n;
+    for (size_t from = 0; from < n; from += SUM_RUN) {
+        const size_t end = from + SUM_RUN < n ? from + SUM_RUN : n;
 
         for (int j = 0; j < k; j++) {
             const float c = host_coeff ? host_coeff[j] : 1.0f;
@@ -53,6 +63,42 @@ void ot_cpu_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
 #pragma omp simd
             for (size_t i = from; i < end; i++)
                 y[i] = j ? c * x[j][i] + y[i] : c * x[j][i];
+        }
+        if (relu) /* while it is in the cache */
+            relu_run(end - from, y + from);
+    }
+}
+
+static void scale_run(size_t n, float c, const float *dy, float *dx)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        dx[i] = c * dy[i];
+}
+
+static void masked_run(size_t n, float c, const float *y, const float *dy, float *dx)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        dx[i] = c * ot_relu_grad(y[i], dy[i], 0.0f);
+}
+
+void ot_cpu_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
+                            const float *host_coeff, bool relu, const float *y, const float *dy,
+                            float *const *dx)
+{
+    ot_cpu_f32(dev, type);
+#pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
+    for (size_t from = 0; from < n; from += SUM_RUN) {
+        const size_t m = from + SUM_RUN < n ? SUM_RUN : n - from;
+
+        for (int j = 0; j < k; j++) {
+            const float c = host_coeff ? host_coeff[j] : 1.0f;
+
+            if (dx[j] && relu)
+                masked_run(m, c, y + from, dy + from, dx[j] + from);
+            else if (dx[j])
+                scale_run(m, c, dy + from, dx[j] + from);
         }
     }
 }

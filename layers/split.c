@@ -25,7 +25,7 @@ static void split_backward(struct ot_layer *l)
         dy[i] = l->out[i]->grad.data;
     if (ot_want_in(l, 0) && (l->nout > 1 || dy[0] != l->in[0]->grad.data))
         l->dev->k->eltwise_sum(l->dev, ot_type_of(l->in[0]->data.fmt), l->in[0]->grad.elems,
-                               l->nout, dy, NULL, l->in[0]->grad.data);
+                               l->nout, dy, NULL, false, l->in[0]->grad.data);
 }
 
 const struct ot_layer_ops ot_layer_split = {

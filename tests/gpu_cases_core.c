@@ -331,6 +331,14 @@ const struct ot_cuda_case ot_cuda_cases_core[] = {
               "eltwise_param { operation: SUM coeff: [0.5, -2] } }",
       .n_in = 2,
       .in = { { 2, { 3, 67 } }, { 2, { 3, 67 } } } },
+    { .name = "eltwise, sum and its ReLU",
+      .text = "layer { type: 'Eltwise' bottom: 'a' bottom: 'b' bottom: 'c' top: 'd' "
+              "eltwise_param { operation: SUM coeff: [1, -2, 0.5] } }",
+      .n_in = 3,
+      .in = { { 2, { 3, 1009 } }, { 2, { 3, 1009 } }, { 2, { 3, 1009 } } },
+      .levels = 2,
+      .grads = 2,
+      .fused_relu = true },
 
     { .name = "pooling, max 2x2",
       .text = POOL("kernel_size: 2 stride: 2"),

@@ -40,7 +40,7 @@ struct ot_net_conf {
     struct ot_feed_door *door; /* NULL: a net with Data layers is refused */
     struct ot_net *share;      /* take parameters of equally named layers from there */
     bool keep_all;             /* every blob keeps its own memory (tests, debugging) */
-    bool no_fusion;            /* do not fuse ReLU into its producer */
+    bool no_fusion;            /* every layer by itself: net_fuse.c */
     const char *const *keep;   /* blobs whose values are read after forward */
     int nkeep;
 };
@@ -66,7 +66,9 @@ struct ot_node { /* a layer and what only the net knows of it */
     bool inserted;       /* a Split of ours */
     unsigned loss_moved; /* bit t: top t's loss weight sits on its Split */
     bool backward;       /* takes part in backward */
-    bool skip_forward;   /* fused into its producer */
+    int last;           /* the last node whose work this one does: itself, or those fused into it */
+    bool skip_forward;  /* fused into a node before it */
+    bool skip_backward; /* backward too: it has no memory of its own */
     int ws_item[OT_MAX_WS];
     size_t ws_peak[OT_MAX_WS];
     double fwd_s, bwd_s; /* time spent, when timing is on */
@@ -187,6 +189,9 @@ int ot_net_replay(struct ot_net *net, enum ot_replay_what what,
                   int (*work)(void *arg, struct ot_err *err), void *arg, struct ot_err *err);
 /* Before memory that a recording names moves or is freed. */
 void ot_net_forget(struct ot_net *net);
+
+/* net_fuse.c: before formats are chosen */
+void ot_net_fuse(struct ot_net *net);
 
 int ot_net_wire(struct ot_net *net, struct ot_err *err);      /* net_wire.c: layers and names */
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err); /* adds layer and place */

@@ -61,20 +61,34 @@ static void default_formats(struct ot_layer *l)
         }
 }
 
+/* A layer whose work is another's is there by its parameters only: all it reads and writes is what
+ * that one writes. */
+static void plan_absent(struct ot_net *net, struct ot_node *n)
+{
+    n->l.in[0] = n->l.out[0] = &net->node[n->last].out[0]->b;
+    n->l.reads = 0;
+}
+
 static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *err)
 {
     struct ot_node *n = &net->node[i];
     struct ot_layer *l = &n->l;
 
     l->scratch_bytes = 0;
+    l->reads = l->ops->flags & (OT_LAYER_BWD_NEEDS_IN | OT_LAYER_BWD_NEEDS_OUT);
+    if (n->skip_backward) {
+        plan_absent(net, n);
+        return 0;
+    }
     for (int b = 0; b < l->nin; b++) {
         l->in[b] = &n->in[b]->now->b;
         l->in_fmt[b] = NULL;
     }
     for (int t = 0; t < l->nout; t++) {
-        bool in_place = t < l->nin && n->out[t] == n->in[t];
+        struct ot_net_blob *out = t ? n->out[t] : net->node[n->last].out[0];
+        bool in_place = t < l->nin && out == n->in[t];
 
-        l->out[t] = in_place ? l->in[t] : &n->out[t]->b;
+        l->out[t] = in_place ? l->in[t] : &out->b;
         if (!in_place) {
             l->out[t]->data.fmt = NULL;
             l->out[t]->data.elems = ot_count(&l->out[t]->data.shape);
@@ -95,27 +109,12 @@ static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *er
         to->b.data.fmt = l->in_fmt[b];
         to->b.data.elems = elems_of(l->in_fmt[b], &to->b.data.shape);
         l->in[b] = &to->b;
-        if (b < l->nout && n->out[b] == n->in[b]) { /* in place: readers after it read `to` */
+        if (b < l->nout && l->out[b] == &from->b) { /* in place: readers after it read `to` */
             l->out[b] = &to->b;
             n->in[b]->now = to;
         }
     }
     return 0;
-}
-
-/* Convolution or inner product followed by an in-place ReLU: one pass over the output less. */
-static void fuse_relu(struct ot_net *net)
-{
-    for (int i = 0; i + 1 < net->nnode; i++) {
-        struct ot_node *a = &net->node[i], *r = &net->node[i + 1];
-        const Caffe__ReLUParameter *p = r->l.conf->relu_param;
-
-        a->l.fused_relu = !net->conf.no_fusion && (a->l.ops->flags & OT_LAYER_FUSES_RELU) &&
-                          a->l.nout == 1 && !strcmp(r->l.ops->type, "ReLU") &&
-                          r->in[0] == a->out[0] && r->out[0] == a->out[0] &&
-                          (!p || p->negative_slope == 0.0f);
-        r->skip_forward = a->l.fused_relu;
-    }
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */
@@ -345,7 +344,7 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
 
     for (int b = 0; b < l->nin && rc == 0; b++) {
         rc = touch_data(net, l->in[b], i, err);
-        if (rc == 0 && n->backward && (l->ops->flags & OT_LAYER_BWD_NEEDS_IN))
+        if (rc == 0 && n->backward && (l->reads & OT_LAYER_BWD_NEEDS_IN))
             rc = touch_data(net, l->in[b], back, err);
         if (rc == 0 && n->backward && l->in[b]->need_grad)
             rc = touch_grad(net, l->in[b], back, err);
@@ -354,7 +353,7 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
         rc = touch_data(net, l->out[t], i, err);
         if (rc == 0 && l->nin == 0) /* an Input's values may be set before any step */
             rc = touch_data(net, l->out[t], 0, err);
-        if (rc == 0 && n->backward && (l->ops->flags & OT_LAYER_BWD_NEEDS_OUT))
+        if (rc == 0 && n->backward && (l->reads & OT_LAYER_BWD_NEEDS_OUT))
             rc = touch_data(net, l->out[t], back, err);
         if (rc == 0 && n->backward && (l->out[t]->need_grad || net_blob(l->out[t])->zero_grad))
             rc = touch_grad(net, l->out[t], back, err);
@@ -531,7 +530,7 @@ static int plan_formats(struct ot_net *net, struct ot_tensor *old, size_t *nconv
     size_t k = 0;
 
     *nconv = 0;
-    fuse_relu(net);
+    ot_net_fuse(net);
     for (int i = 0; i < net->nnode; i++) {
         struct ot_node *n = &net->node[i];
 

@@ -313,7 +313,7 @@ int ot_net_backward(struct ot_net *net, struct ot_err *err)
         double t0 = net->timing ? ot_now_s() : 0;
 
         dev->where = n->l.name;
-        if (n->backward)
+        if (n->backward && !n->skip_backward)
             n->l.ops->backward(&n->l);
         for (; c > 0 && net->conv[c - 1].node == i; c--) {
             const struct ot_conversion *v = &net->conv[c - 1];

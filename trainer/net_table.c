@@ -31,7 +31,7 @@ static void row(const struct ot_node *n, struct ot_str *out, double total[3])
         frozen = frozen && !n->l.param[k]->need_grad;
     }
     for (int t = 0; t < n->l.nout; t++)
-        if (!n->out[t]->alias && !(t < n->l.nin && n->out[t] == n->in[t]))
+        if (!n->skip_forward && !n->out[t]->alias && !(t < n->l.nin && n->l.out[t] == n->l.in[t]))
             mem += (double)n->l.out[t]->data.elems * sizeof(float);
     if (n->l.nout)
         (void)ot_shape_str(&n->l.out[0]->data.shape, shape);

@@ -1,0 +1,232 @@
+/*
+ * test_fuse.c - layers that do the work of those behind them: which ones, and that nets computed so
+ * agree with nets where every layer works by itself.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tests/check.h"
+#include "tests/netkit.h"
+
+/* Of a tensor's largest value: normalising divides by what training makes small. */
+#define TOLERANCE 2e-5
+
+static void same(const char *what, const float *a, const float *b, size_t n, double tolerance)
+{
+    double worst = 0, big = 0.01; /* the gradient of a bias before a BatchNorm is 0 */
+
+    for (size_t i = 0; i < n; i++)
+        big = fmax(big, fabs((double)b[i]));
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+
+        worst = d <= worst ? worst : d; /* NaN goes through */
+    }
+    if (!(worst <= tolerance * big))
+        fail_msg("%s: differs by %g of %g, tolerance %g", what, worst, big, tolerance);
+}
+
+static void same_params(struct ot_kit *a, struct ot_kit *b, enum ot_param_part part)
+{
+    for (size_t k = 0; k < a->net->nparam; k++) {
+        size_t n;
+        float *x = ot_kit_param(a->net, a->net->param[k], (int)part, &n);
+        float *y = ot_kit_param(b->net, b->net->param[k], (int)part, NULL);
+
+        same(a->net->param[k]->layer, x, y, n, TOLERANCE);
+        ot_free(x);
+        ot_free(y);
+    }
+}
+
+static void same_blob(struct ot_kit *a, struct ot_kit *b, const char *name)
+{
+    size_t n;
+    float *x = ot_kit_blob(a->net, name, &n), *y = ot_kit_blob(b->net, name, NULL);
+
+    same(name, x, y, n, TOLERANCE);
+    ot_free(x);
+    ot_free(y);
+}
+
+static bool absent(const struct ot_kit *k, const char *layer)
+{
+    const struct ot_node *n = ot_net_node(k->net, layer);
+
+    assert_non_null(n);
+    assert_true(n->skip_forward || !n->skip_backward);
+    return n->skip_backward;
+}
+
+static const char *const watched[] = { "c0", "r1", "sum", "c3", "most", "fc", "out", "loss" };
+
+enum { WATCHED = sizeof watched / sizeof *watched };
+
+/* [0]: every layer by itself; [1]: fused */
+static void open_both(struct ot_kit k[2], struct ot_net_conf conf)
+{
+    conf.keep = watched;
+    conf.nkeep = WATCHED;
+    for (int i = 0; i < 2; i++) {
+        conf.no_fusion = i == 0;
+        k[i] = ot_kit_file("norms", conf);
+    }
+}
+
+static void forward_both(struct ot_kit k[2], uint64_t pass)
+{
+    double loss[2];
+
+    for (int i = 0; i < 2; i++) {
+        k[i].net->env.iter = pass;
+        ot_kit_fill(&k[i], pass, 5);
+        loss[i] = ot_kit_forward(&k[i]);
+    }
+    assert_near(loss[1], loss[0], TOLERANCE);
+    for (int i = 0; i < WATCHED; i++)
+        same_blob(&k[1], &k[0], watched[i]);
+}
+
+static void close_both(struct ot_kit k[2])
+{
+    for (int i = 0; i < 2; i++)
+        ot_kit_close(&k[i]);
+}
+
+static void the_layers_that_one_pass_does_have_none_of_their_own(void **state)
+{
+    static const char *const gone[] = { "relu_sum" };
+    static const char *const there[] = { "relu_leaky", "relu_most" };
+    struct ot_kit k[2];
+
+    (void)state;
+    open_both(k, (struct ot_net_conf){ 0 });
+    forward_both(k, 0);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (!absent(&k[1], gone[i]) || absent(&k[0], gone[i]))
+            fail_msg("%s is not fused, or is with no_fusion", gone[i]);
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        if (absent(&k[1], there[i]))
+            fail_msg("%s is fused", there[i]);
+    assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
+    close_both(k);
+}
+
+static void fused_training_agrees(void **state)
+{
+    struct ot_kit k[2];
+
+    (void)state;
+    open_both(k, (struct ot_net_conf){ 0 });
+    for (uint64_t pass = 0; pass < 3; pass++) {
+        forward_both(k, pass);
+        for (int i = 0; i < 2; i++)
+            ot_kit_backward(&k[i]);
+        same_params(&k[1], &k[0], OT_PARAM_GRAD);
+        same_params(&k[1], &k[0], OT_PARAM_DATA); /* the running statistics */
+    }
+    close_both(k);
+}
+
+static void gradients_of_several_passes_add_up(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_kit k[2];
+
+    (void)state;
+    open_both(k, (struct ot_net_conf){ 0 });
+    for (uint64_t pass = 0; pass < 3; pass++) {
+        forward_both(k, pass);
+        for (int i = 0; i < 2; i++) {
+            if (pass == 0)
+                ot_net_zero_grads(k[i].net);
+            assert_ok(ot_net_backward(k[i].net, &err), &err);
+        }
+    }
+    same_params(&k[1], &k[0], OT_PARAM_GRAD);
+    close_both(k);
+}
+
+static void frozen_statistics_stay_as_they_are(void **state)
+{
+    struct ot_kit k[2];
+    float *before, *after;
+    size_t n;
+
+    (void)state;
+    open_both(k, (struct ot_net_conf){ 0 });
+    forward_both(k, 0);
+    before = ot_kit_param(k[1].net, ot_net_node(k[1].net, "bn1")->l.param[0], OT_PARAM_DATA, &n);
+    k[0].net->env.frozen_stats = k[1].net->env.frozen_stats = true;
+    forward_both(k, 1);
+    after = ot_kit_param(k[1].net, ot_net_node(k[1].net, "bn1")->l.param[0], OT_PARAM_DATA, &n);
+    assert_memory_equal(before, after, n * sizeof *before);
+    ot_free(before);
+    ot_free(after);
+    close_both(k);
+}
+
+static void a_test_net_uses_the_parameters_it_shares(void **state)
+{
+    struct ot_kit train[2], test[2];
+
+    (void)state;
+    open_both(train, (struct ot_net_conf){ 0 });
+    for (int i = 0; i < 2; i++)
+        test[i] = ot_kit_file("norms", (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST,
+                                                             .share = train[i].net,
+                                                             .no_fusion = i == 0,
+                                                             .keep = watched,
+                                                             .nkeep = WATCHED });
+    for (uint64_t pass = 0; pass < 2; pass++) {
+        forward_both(train, pass);
+        forward_both(test, pass + 7);
+    }
+    close_both(test);
+    close_both(train);
+}
+
+static void nothing_is_fused_where_every_blob_is_kept(void **state)
+{
+    struct ot_kit k = ot_kit_file("norms", (struct ot_net_conf){ .keep_all = true });
+
+    (void)state;
+    ot_kit_fill(&k, 3, 5);
+    (void)ot_kit_forward(&k);
+    assert_false(absent(&k, "relu_sum"));
+    ot_kit_close(&k);
+}
+
+static void the_table_shows_what_is_fused(void **state)
+{
+    struct ot_kit k[2];
+    struct ot_str text = { 0 };
+    const char *line;
+
+    (void)state;
+    open_both(k, (struct ot_net_conf){ 0 });
+    forward_both(k, 0);
+    ot_net_table(k[1].net, &text);
+    line = strstr(text.buf, "relu_sum");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "fused"));
+    assert_true(strstr(line, "fused") < strchr(line, '\n'));
+    ot_str_release(&text);
+    close_both(k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_layers_that_one_pass_does_have_none_of_their_own),
+        cmocka_unit_test(fused_training_agrees),
+        cmocka_unit_test(gradients_of_several_passes_add_up),
+        cmocka_unit_test(frozen_statistics_stay_as_they_are),
+        cmocka_unit_test(a_test_net_uses_the_parameters_it_shares),
+        cmocka_unit_test(nothing_is_fused_where_every_blob_is_kept),
+        cmocka_unit_test(the_table_shows_what_is_fused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
