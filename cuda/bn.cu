@@ -1,88 +1,70 @@
 /*
- * bn.cu - batch normalisation: a block for each channel and part of the images adds up, a thread
- * for each channel puts the parts together in order, a thread for each element normalises.
+ * bn.cu - batch normalisation: sums of each channel (channels.h), what follows from them for each
+ * channel, and a map of all elements with it.
  */
-#include "cuda/launch.h"
+#include "cuda/channels.h"
 #include "layers/bn_math.h"
 
-/* Place of element i of channel c of image n. */
-__device__ static size_t place(const struct ot_bn_geom *g, size_t c, size_t n, size_t i)
+static struct ot_channels channels_of(const struct ot_bn_geom *g)
 {
-    const size_t blocks = ot_bn_channels(g) / g->block;
+    const struct ot_channels c = { g->n, g->c, g->inner, g->block, g->type };
 
-    return ((n * blocks + c / g->block) * g->inner + i) * g->block + c % g->block;
+    return ot_channels_merged(&c);
 }
 
-/* 32 bits hold every place (struct ot_shape), and divide several times faster. */
-__device__ static size_t channel(const struct ot_bn_geom *g, size_t at)
-{
-    const unsigned block = (unsigned)g->block, plane = (unsigned)g->inner * block;
-    const unsigned blocks = (unsigned)ot_bn_channels(g) / block, i = (unsigned)at;
+/* Sums of a and of a b. */
+struct sum_and_product {
+    static constexpr int sums = 2;
+    static constexpr bool two = true;
 
-    return i / plane % blocks * block + i % block;
-}
-
-/* Block (c, part): sums of a and of a b over that part's images. */
-__global__ static void bn_sums(const __grid_constant__ struct ot_bn_geom g, const float *a,
-                               const float *b, double *scratch)
-{
-    const size_t c = blockIdx.x, part = blockIdx.y, parts = ot_bn_parts(&g);
-    const unsigned images = (unsigned)((g.n - part + parts - 1) / parts);
-    const unsigned inner = (unsigned)g.inner;
-    double u = 0.0, v = 0.0;
-
-    for (unsigned j = threadIdx.x; j < images * inner; j += blockDim.x) {
-        const size_t at = place(&g, c, part + j / inner * parts, j % inner);
-
-        u += (double)a[at];
-        v += (double)a[at] * (double)b[at];
+    template <class U> __device__ static void of(U a, U b, U *t)
+    {
+        t[0] = a;
+        t[1] = a * b;
     }
-    u = ot_block_sum(u);
-    v = ot_block_sum(v);
-    if (threadIdx.x == 0) {
-        scratch[part * ot_bn_channels(&g) + c] = u;
-        scratch[ot_bn_sums(&g) / 2 + part * ot_bn_channels(&g) + c] = v;
+};
+
+struct sum_and_square {
+    static constexpr int sums = 2;
+    static constexpr bool two = false;
+
+    template <class U> __device__ static void of(U a, U, U *t)
+    {
+        t[0] = a;
+        t[1] = a * a;
     }
-}
+};
 
-__device__ static double total(const struct ot_bn_geom *g, const double *scratch, size_t c)
-{
-    double sum = 0.0;
+struct statistics {
+    size_t c, padded;
+    double m;
+    float eps, *stat;
 
-    for (size_t p = 0; p < ot_bn_parts(g); p++)
-        sum += scratch[p * ot_bn_channels(g) + c];
-    return sum;
-}
+    __device__ void operator()(size_t i, const double *sum) const
+    {
+        const float var = ot_bn_var(sum[0], sum[1], m);
 
-static void add_up(struct ot_dev *dev, const struct ot_bn_geom *g, const float *a, const float *b,
-                   double *scratch)
-{
-    const dim3 grid((unsigned)ot_bn_channels(g), (unsigned)ot_bn_parts(g));
-
-    OT_LAUNCH(dev, bn_sums, grid, OT_THREADS, *g, a, b, scratch);
-}
-
-__global__ static void bn_stats(const __grid_constant__ struct ot_bn_geom g, float eps,
-                                const double *scratch, float *stat)
-{
-    const size_t pc = ot_bn_channels(&g);
-    const double m = (double)(g.n * g.inner);
-
-    OT_EACH (c, pc) {
-        const double sum = total(&g, scratch, c);
-        const float var = ot_bn_var(sum, total(&g, scratch + ot_bn_sums(&g) / 2, c), m);
-
-        stat[c] = ot_bn_mean(sum, m);
-        stat[pc + c] = c < g.c ? ot_bn_inv(var, eps) : 0.0f;
-        stat[2 * pc + c] = var;
+        stat[i] = ot_bn_mean(sum[0], m);
+        stat[padded + i] = i < c ? ot_bn_inv(var, eps) : 0.0f;
+        stat[2 * padded + i] = var;
     }
+};
+
+template <class T>
+static void sums_of_x(struct ot_dev *dev, const struct ot_channels *c, const void *x,
+                      const struct statistics &f)
+{
+    ot_sum_each<struct sum_and_square>(dev, c, (const T *)x, (const T *)x, f);
 }
 
 extern "C" void ot_cuda_bn_stats(struct ot_dev *dev, const struct ot_bn_geom *g, float eps,
                                  const float *x, double *scratch, float *stat)
 {
-    add_up(dev, g, x, x, scratch);
-    OT_LAUNCH(dev, bn_stats, ot_grid(ot_bn_channels(g)), OT_THREADS, *g, eps, scratch, stat);
+    const struct ot_channels c = channels_of(g);
+    const struct statistics f = { g->c, ot_bn_channels(g), (double)(g->n * g->inner), eps, stat };
+
+    (void)scratch;
+    OT_BY_TYPE(g->type, sums_of_x, dev, &c, x, f);
 }
 
 __global__ static void bn_global(const __grid_constant__ struct ot_bn_geom g, float eps,
@@ -131,72 +113,78 @@ extern "C" void ot_cuda_bn_running(struct ot_dev *dev, const struct ot_bn_geom *
               factor);
 }
 
-__global__ static void bn_fwd(const __grid_constant__ struct ot_bn_geom g, size_t n, const float *x,
-                              const float *stat, float *y)
-{
-    const size_t pc = ot_bn_channels(&g);
-
-    OT_EACH (i, n) {
-        const size_t c = channel(&g, i);
-
-        y[i] = (x[i] - stat[c]) * stat[pc + c];
+struct normalise {
+    __device__ float operator()(const float *x, const float *p) const
+    {
+        return (x[0] - p[0]) * p[1];
     }
-}
+};
 
-static size_t elements(const struct ot_bn_geom *g)
+template <class T>
+static void bn_fwd(struct ot_dev *dev, const struct ot_channels *c, const void *x,
+                   const float *mean, const float *inv, void *y)
 {
-    return g->n * ot_bn_channels(g) * g->inner;
+    ot_map_channels<T, 1, 2>(dev, c, { { (const T *)x } }, (T *)y, { { mean, inv }, {} },
+                             normalise());
 }
 
 extern "C" void ot_cuda_bn_fwd(struct ot_dev *dev, const struct ot_bn_geom *g, const float *x,
                                const float *stat, float *y)
 {
-    OT_LAUNCH(dev, bn_fwd, ot_grid(elements(g)), OT_THREADS, *g, elements(g), x, stat, y);
+    const struct ot_channels c = channels_of(g);
+
+    OT_BY_TYPE(g->type, bn_fwd, dev, &c, x, stat, stat + ot_bn_channels(g), y);
 }
 
-__global__ static void bn_means(const __grid_constant__ struct ot_bn_geom g, const double *scratch,
-                                float *mean)
-{
-    const size_t pc = ot_bn_channels(&g);
-    const double m = (double)(g.n * g.inner);
+struct means { /* of dy and of dy y */
+    size_t padded;
+    double m;
+    float *mean;
 
-    OT_EACH (c, pc) {
-        mean[c] = ot_bn_mean(total(&g, scratch, c), m);
-        mean[pc + c] = ot_bn_mean(total(&g, scratch + ot_bn_sums(&g) / 2, c), m);
+    __device__ void operator()(size_t i, const double *sum) const
+    {
+        mean[i] = ot_bn_mean(sum[0], m);
+        mean[padded + i] = ot_bn_mean(sum[1], m);
     }
-}
+};
 
-__global__ static void bn_bwd(const __grid_constant__ struct ot_bn_geom g, size_t n, const float *y,
-                              const float *stat, const float *dy, const float *mean, float *dx)
-{
-    const size_t pc = ot_bn_channels(&g);
-
-    OT_EACH (i, n) {
-        const size_t c = channel(&g, i);
-
-        dx[i] = ot_bn_grad(y[i], dy[i], mean[c], mean[pc + c], stat[pc + c]);
+struct grad {
+    __device__ float operator()(const float *x, const float *p) const
+    {
+        return ot_bn_grad(x[0], x[1], p[0], p[1], p[2]);
     }
-}
+};
 
-__global__ static void bn_rescale(const __grid_constant__ struct ot_bn_geom g, size_t n,
-                                  const float *inv, const float *dy, float *dx)
+struct rescale {
+    __device__ float operator()(const float *x, const float *p) const
+    {
+        return x[0] * p[0];
+    }
+};
+
+template <class T>
+static void bn_bwd(struct ot_dev *dev, const struct ot_channels *c, const void *y, const float *inv,
+                   const void *dy, const struct means &f, void *dx)
 {
-    OT_EACH (i, n)
-        dx[i] = dy[i] * inv[channel(&g, i)];
+    const T *a = (const T *)dy, *b = (const T *)y;
+
+    if (!f.mean) {
+        ot_map_channels<T, 1, 1>(dev, c, { { a } }, (T *)dx, { { inv }, {} }, rescale());
+        return;
+    }
+    ot_sum_each<struct sum_and_product>(dev, c, a, b, f);
+    ot_map_channels<T, 2, 3>(dev, c, { { b, a } }, (T *)dx,
+                             { { f.mean, f.mean + f.padded, inv }, {} }, grad());
 }
 
 extern "C" void ot_cuda_bn_bwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool fixed,
                                const float *y, const float *stat, const float *dy, double *scratch,
                                float *dx)
 {
-    const size_t n = elements(g), pc = ot_bn_channels(g);
-    float *const mean = (float *)(scratch + ot_bn_sums(g));
+    const struct ot_channels c = channels_of(g);
+    const size_t padded = ot_bn_channels(g);
+    const struct means f = { padded, (double)(g->n * g->inner),
+                             fixed ? nullptr : (float *)scratch };
 
-    if (fixed) {
-        OT_LAUNCH(dev, bn_rescale, ot_grid(n), OT_THREADS, *g, n, stat + pc, dy, dx);
-        return;
-    }
-    add_up(dev, g, dy, y, scratch);
-    OT_LAUNCH(dev, bn_means, ot_grid(pc), OT_THREADS, *g, scratch, mean);
-    OT_LAUNCH(dev, bn_bwd, ot_grid(n), OT_THREADS, *g, n, y, stat, dy, mean, dx);
+    OT_BY_TYPE(g->type, bn_bwd, dev, &c, y, stat + padded, dy, f, dx);
 }

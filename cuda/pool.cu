@@ -1,65 +1,93 @@
 /*
- * pool.cu - pooling with Caffe's windows: one thread per output forward, one per input backward.
+ * pool.cu - pooling with Caffe's windows: one thread per output forward, one per input backward, of
+ * V channels side by side where channels are last.
  *
  * Backward gathers: an input asks the windows that cover it, in the order of rows, so that sums
  * are those of the CPU, bit for bit.  The workspace keeps for each output the place of its maximum
- * inside the window, 16 bits.
+ * inside the window, 16 bits, in the order of the outputs.
  */
 #include "base/mem.h"
-#include "cuda/launch.h"
+#include "cuda/elem.h"
 #include "layers/pool_math.h"
 
 struct pool {
     struct ot_plan base;
     struct ot_pool_geom g;
+    bool last; /* channels */
+    enum ot_type type;
 };
 
-__device__ static float max_of(const struct ot_pool_geom *g, const struct ot_window *v,
-                               const float *x, int *place)
+/* Images (h, w) whose elements of one place are `side` planes of V, side by side or apart. */
+struct planes {
+    unsigned side; /* vectors of channels side by side */
+    unsigned n;    /* threads: places of all images times side */
+};
+
+/* V places in windows, 16 bits each. */
+template <unsigned V> struct __attribute__((aligned(2 * V))) places {
+    uint16_t at[V];
+};
+
+/* Where thread i is: its place in the image and where that image's first element is. */
+struct spot {
+    int h, w;
+    size_t image, lane;
+};
+
+__device__ __forceinline__ static struct spot spot_of(unsigned i, unsigned side, int h, int w)
 {
-    float best = x[(size_t)v->h0 * (size_t)g->w + (size_t)v->w0];
+    const unsigned at = i / side, row = at / (unsigned)w, image = row / (unsigned)h;
+    struct spot s;
 
-    *place = (v->h0 - v->hs) * g->kw + v->w0 - v->ws;
-    for (int h = v->h0; h < v->h1; h++)
-        for (int w = v->w0; w < v->w1; w++) {
-            float p = x[(size_t)h * (size_t)g->w + (size_t)w];
+    s.w = (int)(at - row * (unsigned)w);
+    s.h = (int)(row - image * (unsigned)h);
+    s.image = image;
+    s.lane = i - at * side;
+    return s;
+}
 
-            if (ot_pool_more(p, best)) {
-                best = p;
-                *place = (h - v->hs) * g->kw + w - v->ws;
+template <unsigned V, bool MAX, class T>
+__global__ static void pool_fwd(const __grid_constant__ struct ot_pool_geom g,
+                                const struct planes p, const T *x, uint16_t *at, T *y)
+{
+    const size_t ld = (size_t)p.side * V; /* from one place to the next */
+
+    OT_EACH (i, p.n) {
+        const struct spot s = spot_of((unsigned)i, p.side, g.oh, g.ow);
+        const struct ot_window v = ot_pool_window(&g, s.h, s.w);
+        const T *image = x + s.image * (size_t)g.h * (size_t)g.w * ld + s.lane * V;
+        float best[V], a[V];
+        places<V> place;
+
+        OT_UNROLL
+        for (unsigned j = 0; j < V; j++)
+            best[j] = 0.0f;
+        if (MAX) {
+            ot_load<V>(image + ((size_t)v.h0 * (size_t)g.w + (size_t)v.w0) * ld, best);
+            OT_UNROLL
+            for (unsigned j = 0; j < V; j++)
+                place.at[j] = (uint16_t)((v.h0 - v.hs) * g.kw + v.w0 - v.ws);
+        }
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++) {
+                const uint16_t here = (uint16_t)((h - v.hs) * g.kw + w - v.ws);
+
+                ot_load<V>(image + ((size_t)h * (size_t)g.w + (size_t)w) * ld, a);
+                OT_UNROLL
+                for (unsigned j = 0; j < V; j++)
+                    if (!MAX) {
+                        best[j] += a[j];
+                    } else if (ot_pool_more(a[j], best[j])) {
+                        best[j] = a[j];
+                        place.at[j] = here;
+                    }
             }
-        }
-    return best;
-}
-
-__device__ static float mean_of(const struct ot_pool_geom *g, const struct ot_window *v,
-                                const float *x)
-{
-    float sum = 0.0f;
-
-    for (int h = v->h0; h < v->h1; h++)
-        for (int w = v->w0; w < v->w1; w++)
-            sum += x[(size_t)h * (size_t)g->w + (size_t)w];
-    return sum / v->size;
-}
-
-__global__ static void pool_fwd(const __grid_constant__ struct ot_pool_geom g, size_t n,
-                                const float *x, uint16_t *at, float *y)
-{
-    const size_t ow = (size_t)g.ow, oh = (size_t)g.oh;
-
-    OT_EACH (i, n) {
-        struct ot_window v = ot_pool_window(&g, (int)(i / ow % oh), (int)(i % ow));
-        const float *plane = x + i / (ow * oh) * ((size_t)g.h * (size_t)g.w);
-        int place;
-
-        if (g.kind == OT_POOL_MAX) {
-            y[i] = max_of(&g, &v, plane, &place);
-            if (at)
-                at[i] = (uint16_t)place;
-        } else {
-            y[i] = mean_of(&g, &v, plane);
-        }
+        OT_UNROLL
+        for (unsigned j = 0; !MAX && j < V; j++)
+            best[j] = best[j] / v.size;
+        ot_store<V>(y + i * V, best);
+        if (MAX && at)
+            *(places<V> *)(at + i * V) = place;
     }
 }
 
@@ -68,15 +96,49 @@ static size_t outputs(const struct ot_pool_geom *g)
     return (size_t)g->n * (size_t)g->c * (size_t)g->oh * (size_t)g->ow;
 }
 
+/* Of so many places: plain planes are images of one channel. */
+template <unsigned V> static struct planes planes_of(const struct pool *p, size_t elems)
+{
+    struct planes r;
+
+    r.side = p->last ? (unsigned)p->g.c / V : 1;
+    r.n = (unsigned)(elems / V);
+    return r;
+}
+
+template <class T> static bool vectors(const struct pool *p, const void *x, const void *y)
+{
+    return p->last && (unsigned)p->g.c % OT_LANES<T> == 0 && ot_aligned(x) && ot_aligned(y);
+}
+
+template <unsigned V, class T>
+static void forward(struct ot_dev *dev, const struct pool *p, const T *x, uint16_t *at, T *y)
+{
+    const struct planes r = planes_of<V>(p, outputs(&p->g));
+
+    if (p->g.kind == OT_POOL_MAX)
+        OT_LAUNCH(dev, (pool_fwd<V, true, T>), ot_grid(r.n), OT_THREADS, p->g, r, x, at, y);
+    else
+        OT_LAUNCH(dev, (pool_fwd<V, false, T>), ot_grid(r.n), OT_THREADS, p->g, r, x, at, y);
+}
+
+template <class T>
+static void run_fwd(struct ot_dev *dev, const struct pool *p, const void *x, void *ws, void *y)
+{
+    if (vectors<T>(p, x, y) && ot_aligned(ws))
+        forward<OT_LANES<T>>(dev, p, (const T *)x, (uint16_t *)ws, (T *)y);
+    else
+        forward<1>(dev, p, (const T *)x, (uint16_t *)ws, (T *)y);
+}
+
 extern "C" void ot_cuda_pool_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x,
                                  void *scratch, void *ws, float *y)
 {
     const struct pool *p = (const struct pool *)plan;
-    const size_t n = outputs(&p->g);
 
     (void)scratch;
-    if (n)
-        OT_LAUNCH(dev, pool_fwd, ot_grid(n), OT_THREADS, p->g, n, x, (uint16_t *)ws, y);
+    if (outputs(&p->g))
+        OT_BY_TYPE(p->type, run_fwd, dev, p, x, ws, y);
 }
 
 /* First and last window along one axis that can cover place v. */
@@ -94,30 +156,62 @@ __device__ static int last_window(int v, int pad, int stride, int out)
     return last < out ? last : out - 1;
 }
 
-__global__ static void pool_bwd(const __grid_constant__ struct ot_pool_geom g, size_t n,
-                                const float *dy, const uint16_t *at, float *dx)
+template <unsigned V, bool MAX, class T>
+__global__ static void pool_bwd(const __grid_constant__ struct ot_pool_geom g,
+                                const struct planes p, const T *dy, const uint16_t *at, T *dx)
 {
-    const size_t gw = (size_t)g.w, gh = (size_t)g.h;
+    const size_t ld = (size_t)p.side * V;
 
-    OT_EACH (i, n) {
-        const int w = (int)(i % gw), h = (int)(i / gw % gh);
-        const size_t plane = i / (gw * gh) * ((size_t)g.oh * (size_t)g.ow);
-        const int last_h = last_window(h, g.ph, g.sh, g.oh);
-        const int last_w = last_window(w, g.pw, g.sw, g.ow);
-        float sum = 0.0f;
+    OT_EACH (i, p.n) {
+        const struct spot s = spot_of((unsigned)i, p.side, g.h, g.w);
+        const size_t image = s.image * (size_t)g.oh * (size_t)g.ow * ld + s.lane * V;
+        const int last_h = last_window(s.h, g.ph, g.sh, g.oh);
+        const int first_w = first_window(s.w, g.pw, g.kw, g.sw);
+        const int last_w = last_window(s.w, g.pw, g.sw, g.ow);
+        float sum[V] = {}, d[V];
 
-        for (int oh = first_window(h, g.ph, g.kh, g.sh); oh <= last_h; oh++)
-            for (int ow = first_window(w, g.pw, g.kw, g.sw); ow <= last_w; ow++) {
-                size_t o = plane + (size_t)oh * (size_t)g.ow + (size_t)ow;
-                struct ot_window v = ot_pool_window(&g, oh, ow);
+        for (int oh = first_window(s.h, g.ph, g.kh, g.sh); oh <= last_h; oh++)
+            for (int ow = first_w; ow <= last_w; ow++) {
+                const size_t o = image + ((size_t)oh * (size_t)g.ow + (size_t)ow) * ld;
+                const struct ot_window v = ot_pool_window(&g, oh, ow);
+                const uint16_t here = (uint16_t)((s.h - v.hs) * g.kw + s.w - v.ws);
+                places<V> place;
 
-                if (g.kind == OT_POOL_AVE)
-                    sum += dy[o] / v.size;
-                else if (at[o] == (h - v.hs) * g.kw + w - v.ws)
-                    sum += dy[o];
+                ot_load<V>(dy + o, d);
+                if (MAX)
+                    place = *(const places<V> *)(at + o);
+                OT_UNROLL
+                for (unsigned j = 0; j < V; j++)
+                    sum[j] += !MAX ? d[j] / v.size : place.at[j] == here ? d[j] : 0.0f;
             }
-        dx[i] = sum;
+        ot_store<V>(dx + i * V, sum);
     }
+}
+
+template <unsigned V, class T>
+static void backward(struct ot_dev *dev, const struct pool *p, const T *dy, const uint16_t *at,
+                     T *dx)
+{
+    const struct ot_pool_geom *g = &p->g;
+    const size_t n = (size_t)g->n * (size_t)g->c * (size_t)g->h * (size_t)g->w;
+    const struct planes r = planes_of<V>(p, n);
+
+    if (!n)
+        return;
+    if (g->kind == OT_POOL_MAX)
+        OT_LAUNCH(dev, (pool_bwd<V, true, T>), ot_grid(r.n), OT_THREADS, *g, r, dy, at, dx);
+    else
+        OT_LAUNCH(dev, (pool_bwd<V, false, T>), ot_grid(r.n), OT_THREADS, *g, r, dy, at, dx);
+}
+
+template <class T>
+static void run_bwd(struct ot_dev *dev, const struct pool *p, const void *dy, const void *ws,
+                    void *dx)
+{
+    if (vectors<T>(p, dy, dx) && ot_aligned(ws))
+        backward<OT_LANES<T>>(dev, p, (const T *)dy, (const uint16_t *)ws, (T *)dx);
+    else
+        backward<1>(dev, p, (const T *)dy, (const uint16_t *)ws, (T *)dx);
 }
 
 extern "C" void ot_cuda_pool_bwd(struct ot_dev *dev, struct ot_plan *plan, const float *x,
@@ -125,13 +219,11 @@ extern "C" void ot_cuda_pool_bwd(struct ot_dev *dev, struct ot_plan *plan, const
                                  float *dx)
 {
     const struct pool *p = (const struct pool *)plan;
-    const size_t n = (size_t)p->g.n * (size_t)p->g.c * (size_t)p->g.h * (size_t)p->g.w;
 
     (void)x;
     (void)y;
     (void)scratch;
-    if (n)
-        OT_LAUNCH(dev, pool_bwd, ot_grid(n), OT_THREADS, p->g, n, dy, (const uint16_t *)ws, dx);
+    OT_BY_TYPE(p->type, run_bwd, dev, p, dy, ws, dx);
 }
 
 __global__ static void pool_mask(const __grid_constant__ struct ot_pool_geom g, size_t n,
@@ -166,9 +258,9 @@ extern "C" void ot_cuda_pool_plan(struct ot_dev *dev, const struct ot_pool_geom 
                                   const struct ot_format *x, struct ot_plan **plan,
                                   struct ot_plan_info *info)
 {
+    const struct ot_shape shape = ot_shape4(g->n, g->c, g->oh, g->ow);
     struct pool *p = NULL;
 
-    (void)x;
     *plan = NULL;
     memset(info, 0, sizeof *info);
     if ((int64_t)g->kh * g->kw > UINT16_MAX)
@@ -179,6 +271,10 @@ extern "C" void ot_cuda_pool_plan(struct ot_dev *dev, const struct ot_pool_geom 
     if (!p)
         return;
     p->g = *g;
+    p->last = x && x->block > 1;
+    p->type = ot_type_of(x);
+    info->x = x;
+    info->y = ot_cuda_format(dev, &shape, p->last, p->type);
     info->y_elems = outputs(g);
     if (g->training && g->kind == OT_POOL_MAX)
         info->ws_bytes = info->y_elems * sizeof(uint16_t);

@@ -83,7 +83,8 @@ static int batch_norm_plan(struct ot_layer *l, struct ot_err *err)
     struct batch_norm *s = l->state;
 
     (void)err;
-    s->g.block = keep ? x->fmt->block : s->g.inner == 1 ? s->g.c : 1;
+    s->g.block = s->g.inner == 1 ? s->g.c : keep ? x->fmt->block : 1;
+    s->g.type = keep ? x->fmt->type : OT_F32;
     l->in_fmt[0] = l->out[0]->data.fmt = keep ? x->fmt : NULL;
     l->out[0]->data.elems = keep ? x->elems : ot_count(&x->shape);
     l->ws_bytes[0] = 3 * ot_bn_channels(&s->g) * sizeof(float);

@@ -40,24 +40,24 @@
     }
 EVERY(LOOPS)
 
-void ot_cpu_unary_fwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
-                      float *y)
+void ot_cpu_unary_fwd(struct ot_dev *dev, const struct ot_unary *op, enum ot_type type, size_t n,
+                      const float *x, float *y)
 {
 #define FWD(kind) [kind] = fwd_##kind,
     static void (*const fwd[])(const struct ot_unary *, size_t, const float *,
                                float *) = { EVERY(FWD) };
 
-    (void)dev;
+    ot_cpu_f32(dev, type);
     fwd[op->kind](op, n, x, y);
 }
 
-void ot_cpu_unary_bwd(struct ot_dev *dev, const struct ot_unary *op, size_t n, const float *x,
-                      const float *y, const float *dy, float *dx)
+void ot_cpu_unary_bwd(struct ot_dev *dev, const struct ot_unary *op, enum ot_type type, size_t n,
+                      const float *x, const float *y, const float *dy, float *dx)
 {
 #define BWD(kind) [kind] = bwd_##kind,
     static void (*const bwd[])(const struct ot_unary *, size_t, const float *, const float *,
                                float *) = { EVERY(BWD) };
 
-    (void)dev;
+    ot_cpu_f32(dev, type);
     bwd[op->kind](op, n, ot_unary_from_y(op->kind) ? y : x, dy, dx);
 }

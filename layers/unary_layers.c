@@ -39,7 +39,8 @@ static void forward(struct ot_layer *l)
 {
     const struct ot_tensor *x = &l->in[0]->data;
 
-    l->dev->k->unary_fwd(l->dev, l->state, x->elems, x->data, l->out[0]->data.data);
+    l->dev->k->unary_fwd(l->dev, l->state, ot_type_of(x->fmt), x->elems, x->data,
+                         l->out[0]->data.data);
 }
 
 static void backward(struct ot_layer *l)
@@ -47,8 +48,8 @@ static void backward(struct ot_layer *l)
     const struct ot_tensor *x = &l->in[0]->data;
 
     if (ot_want_in(l, 0))
-        l->dev->k->unary_bwd(l->dev, l->state, x->elems, x->data, l->out[0]->data.data,
-                             l->out[0]->grad.data, l->in[0]->grad.data);
+        l->dev->k->unary_bwd(l->dev, l->state, ot_type_of(x->fmt), x->elems, x->data,
+                             l->out[0]->data.data, l->out[0]->grad.data, l->in[0]->grad.data);
 }
 
 /* ---- which function -------------------------------------------------------------------------- */
@@ -186,21 +187,21 @@ static int threshold_setup(struct ot_layer *l, struct ot_err *err)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-#define UNARY(stem, type_, doc_, flags_, ...)                       \
-    const struct ot_layer_ops ot_layer_##stem = {                   \
-        .type = (type_),                                            \
-        .doc = (doc_),                                              \
-        .state_size = sizeof(struct ot_unary),                      \
-        .min_in = 1,                                                \
-        .max_in = 1,                                                \
-        .min_out = 1,                                               \
-        .max_out = 1,                                               \
-        .flags = OT_LAYER_INPLACE | OT_LAYER_ANY_FORMAT | (flags_), \
-        .setup = stem##_setup,                                      \
-        .reshape = reshape,                                         \
-        .plan = plan,                                               \
-        .forward = forward,                                         \
-        __VA_ARGS__,                                                \
+#define UNARY(stem, type_, doc_, flags_, ...)                                           \
+    const struct ot_layer_ops ot_layer_##stem = {                                       \
+        .type = (type_),                                                                \
+        .doc = (doc_),                                                                  \
+        .state_size = sizeof(struct ot_unary),                                          \
+        .min_in = 1,                                                                    \
+        .max_in = 1,                                                                    \
+        .min_out = 1,                                                                   \
+        .max_out = 1,                                                                   \
+        .flags = OT_LAYER_INPLACE | OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE | (flags_), \
+        .setup = stem##_setup,                                                          \
+        .reshape = reshape,                                                             \
+        .plan = plan,                                                                   \
+        .forward = forward,                                                             \
+        __VA_ARGS__,                                                                    \
     }
 
 UNARY(absval, "AbsVal", "|x|", OT_LAYER_BWD_NEEDS_IN, .backward = backward);

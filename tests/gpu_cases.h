@@ -30,7 +30,12 @@ struct ot_cuda_case {
     bool library; /* cuDNN or cuBLAS: needs a device */
     bool no_backward;
     bool fused_relu;
-    double tol; /* of the largest value; 0: 2e-6 */
+    double tol;  /* of the largest value; 0: 2e-6 */
+    double bf16; /* the same of what is stored in bf16; 0: 1 / 256, an ulp */
+    /* Set by test_cuda, which runs each layer with plain inputs, and with inputs that are stored
+     * channels last or in bf16, where they can be. */
+    bool last;
+    enum ot_type type;
 };
 
 /* Each ends with a case without a name. */

@@ -71,7 +71,7 @@ static int alloc_tensor(struct ot_mini *m, struct ot_tensor *t, size_t *most, st
         return ot_fail(err, OT_EDEV, "a tensor of %zu values got %zu physical elements",
                        ot_count(&t->shape), t->elems);
     *most = larger(*most, ot_count(&t->shape));
-    t->data = dev->ops->alloc(dev, t->elems * sizeof(float), err);
+    t->data = dev->ops->alloc(dev, ot_bytes(t), err);
     return t->data ? 0 : err->code;
 }
 
@@ -148,6 +148,7 @@ static int plan(struct ot_mini *m, struct ot_err *err)
     struct ot_layer *l = &m->layer;
     bool any = l->ops->flags & OT_LAYER_ANY_FORMAT;
 
+    any = any && (ot_type_of(m->src_fmt[0]) == OT_F32 || l->ops->flags & OT_LAYER_ANY_TYPE);
     for (int i = 0; i < m->nin; i++) {
         l->in[i]->data.fmt = m->src_fmt[i];
         l->in[i]->data.elems = m->src_fmt[i] ? m->src_fmt[i]->elems

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "layers/bf16_math.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
 #include "tests/gpu_fake.h"
@@ -22,6 +23,12 @@
 
 static struct ot_dev *cpu, *gpu, *host;
 static char why_no_gpu[1200];
+
+static void to_bf16(struct ot_mini_array *a)
+{
+    for (size_t k = 0; k < a->n; k++)
+        a->v[k] = ot_bf16_to(ot_bf16_from(a->v[k]));
+}
 
 static struct ot_mini *open_case(struct ot_dev *dev, const struct ot_cuda_case *c)
 {
@@ -38,8 +45,10 @@ static struct ot_mini *open_case(struct ot_dev *dev, const struct ot_cuda_case *
         spec.no_grad = ~((1u << c->grads) - 1);
     if (strstr(c->text, "SmoothL1"))
         spec.no_grad = ~3u;
-    for (int i = 0; i < c->n_in; i++)
+    for (int i = 0; i < c->n_in; i++) {
         spec.in[i] = c->in[i];
+        dev->k->format_of(dev, &c->in[i], c->last, c->type, &spec.in_fmt[i]);
+    }
     m = ot_mini_open(dev, &spec, &err);
     if (!m)
         assert_ok(err.code, &err);
@@ -49,15 +58,20 @@ static struct ot_mini *open_case(struct ot_dev *dev, const struct ot_cuda_case *
             m->in[i].v[k] = floorf(m->in[i].v[k] * (float)c->levels) / (float)c->levels;
     if (c->give)
         c->give(m);
+    for (int i = 0; c->type == OT_BF16 && i < OT_MAX_IO; i++) { /* both sides start from the same */
+        to_bf16(&m->in[i]);
+        to_bf16(&m->out_grad[i]);
+    }
     return m;
 }
 
-static void same(const struct ot_cuda_case *c, const char *what, int i, const float *want,
-                 const float *got, size_t n)
+static void same(const struct ot_cuda_case *c, const char *what, int i, enum ot_type type,
+                 const float *want, const float *got, size_t n)
 {
-    const double tol = c->tol > 0.0 ? c->tol : 2e-6;
-    double most = 0.0;
+    double tol = c->tol > 0.0 ? c->tol : 2e-6, most = 0.0;
 
+    if (type == OT_BF16)
+        tol += c->bf16 > 0.0 ? c->bf16 : 1.0 / 256;
     for (size_t k = 0; k < n; k++)
         if (isfinite(want[k]))
             most = fmax(most, fabs((double)want[k]));
@@ -79,27 +93,29 @@ static void run_layer(struct ot_dev *dev, const struct ot_cuda_case *c)
     assert_ok(ot_mini_forward(a, &err), &err);
     assert_ok(ot_mini_forward(b, &err), &err);
     for (int i = 0; i < a->nout; i++)
-        same(c, "output", i, a->out[i].v, b->out[i].v, a->out[i].n);
+        same(c, "output", i, ot_type_of(b->layer.out[i]->data.fmt), a->out[i].v, b->out[i].v,
+             a->out[i].n);
     ot_mini_read_params(a);
     ot_mini_read_params(b);
     for (int i = 0; i < a->nparam; i++)
-        same(c, "parameter", i, a->param[i].v, b->param[i].v, a->param[i].n);
+        same(c, "parameter", i, OT_F32, a->param[i].v, b->param[i].v, a->param[i].n);
     for (int pass = 0; !c->no_backward && pass < 2; pass++) { /* overwrites, then adds */
         a->accumulate = b->accumulate = pass > 0;
         assert_ok(ot_mini_backward(a, &err), &err);
         assert_ok(ot_mini_backward(b, &err), &err);
         for (int i = 0; i < a->nin; i++)
             if (ot_want_in(&a->layer, i)) {
-                same(c, "gradient of input", i, a->in_grad[i].v, b->in_grad[i].v, a->in_grad[i].n);
+                same(c, "gradient of input", i, ot_type_of(b->layer.in[i]->grad.fmt),
+                     a->in_grad[i].v, b->in_grad[i].v, a->in_grad[i].n);
                 compared += a->in_grad[i].n;
             }
         for (int i = 0; i < a->nparam; i++) {
-            same(c, "gradient of parameter", i, a->param_grad[i].v, b->param_grad[i].v,
+            same(c, "gradient of parameter", i, OT_F32, a->param_grad[i].v, b->param_grad[i].v,
                  a->param_grad[i].n);
             compared += a->param_grad[i].n;
         }
     }
-    assert_true(c->no_backward || compared > 0);
+    assert_true(c->no_backward || compared > 0 || a->in[0].n == 0);
     ot_mini_close(a);
     ot_mini_close(b);
 }
@@ -138,7 +154,7 @@ static void run_raw(struct ot_dev *dev, const struct ot_cuda_case *c)
     run_raw_on(dev, c, b);
     assert_int_equal(a->n_out, b->n_out);
     assert_true(a->n_out > 0);
-    same(c, "result", 0, a->out, b->out, a->n_out);
+    same(c, "result", 0, OT_F32, a->out, b->out, a->n_out);
     ot_free(a);
     ot_free(b);
 }
@@ -483,7 +499,7 @@ static const struct ot_cuda_case *const lists[] = {
 #undef G
 };
 
-enum { LISTS = sizeof lists / sizeof lists[0], MAX_TESTS = 1024 };
+enum { LISTS = sizeof lists / sizeof lists[0], MAX_TESTS = 2048 };
 
 static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(without_a_device_one_line_says_what_is_missing),
@@ -500,13 +516,34 @@ static struct CMUnitTest tests[MAX_TESTS] = {
 
 static void add(size_t k, const struct ot_cuda_case *c, bool device)
 {
-    static char names[MAX_TESTS][96];
+    static char names[MAX_TESTS][128];
 
     OT_BUG_IF(k >= MAX_TESTS);
-    (void)snprintf(names[k], sizeof names[k], "%s: %s as on the CPU", c->name,
+    (void)snprintf(names[k], sizeof names[k], "%s%s%s: %s as on the CPU", c->name,
+                   c->last ? ", channels last" : "", c->type == OT_BF16 ? ", bf16" : "",
                    device ? "on a device" : "on the host");
     tests[k] = (struct CMUnitTest){ names[k], device ? on_a_device : on_the_host, NULL, NULL,
                                     (void *)(uintptr_t)c };
+}
+
+/* The case as it stands, then with its inputs in other formats. */
+static size_t add_formats(size_t n, const struct ot_cuda_case *c)
+{
+    static struct ot_cuda_case copy[MAX_TESTS];
+    const bool layer = !c->raw && !c->library && c->n_in > 0;
+    const bool spatial = layer && c->in[0].nd > 2 && c->in[0].dim[1] > 1;
+
+    for (int way = 0; way < 3; way++) {
+        if (!(way == 0 || (way == 1 && spatial) || (way == 2 && layer)))
+            continue;
+        copy[n] = *c;
+        copy[n].last = way > 0;
+        copy[n].type = way == 2 ? OT_BF16 : OT_F32;
+        add(n, &copy[n], false);
+        add(n + 1, &copy[n], true);
+        n += 2;
+    }
+    return n;
 }
 
 /* test_cuda ['softsign*']: a pattern of names */
@@ -519,9 +556,7 @@ int main(int argc, char **argv)
     while (tests[n].name)
         n++;
     for (size_t i = 0; i < LISTS; i++)
-        for (const struct ot_cuda_case *c = lists[i]; c->name; c++) {
-            add(n++, c, false);
-            add(n++, c, true);
-        }
+        for (const struct ot_cuda_case *c = lists[i]; c->name; c++)
+            n = add_formats(n, c);
     return _cmocka_run_group_tests("tests", tests, n, open_all, close_all);
 }

@@ -55,9 +55,9 @@ static void sigmoid_tanh_and_bnll_are_exact_over_all_their_range(void **state)
     (void)state;
     for (size_t i = 0; i < N; i++)
         x[i] = ((float)i - 2000.0f) * 0.05f;
-    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, N, x, s);
-    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_TANH }, N, x, t);
-    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_BNLL }, N, x, l);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, OT_F32, N, x, s);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_TANH }, OT_F32, N, x, t);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_BNLL }, OT_F32, N, x, l);
     for (size_t i = 0; i < N; i++) {
         double d = (double)x[i], want = 1 / (1 + exp(-d));
 
@@ -66,8 +66,8 @@ static void sigmoid_tanh_and_bnll_are_exact_over_all_their_range(void **state)
         assert_near(l[i], log1p(exp(d)), 4e-7 * log1p(exp(d)) + 2e-38);
     }
     x[0] = -INFINITY, x[1] = INFINITY, x[2] = NAN;
-    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, 3, x, s);
-    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_TANH }, 3, x, t);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_SIGMOID }, OT_F32, 3, x, s);
+    ot_cpu->k->unary_fwd(ot_cpu, &(struct ot_unary){ .kind = OT_UNARY_TANH }, OT_F32, 3, x, t);
     assert_true(s[0] == 0.0f && s[1] == 1.0f && isnan(s[2]));
     assert_true(t[0] == -1.0f && t[1] == 1.0f && isnan(t[2]));
 }
