@@ -111,6 +111,28 @@ check --budget 0
 result $? "a budget that is spent before anything ran: exit status 1"
 holds "every part is left out" "len(r['left_out']) == 6 and not p"
 
+# ---- two runs of a net ----
+python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import gpu_parity as p
+def run(losses, **pool):
+    return dict(losses=losses, kinds=['train'] * len(losses), pool=pool)
+def says(how, b, a=run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6))):
+    return p.agrees(how, p.differences(a, b, 1e-3), 2)
+near = run([2.0, 1.0005], x=(0, 1, 5), y=(2, 0, 6))
+assert says('losses', near) and not says('bits', near)
+assert says('bits', run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6)))
+assert not says('losses', run([2.0, 1.002], x=(0, 1, 5), y=(2, 0, 6))), 'a loss too far'
+assert not says('losses', run([2.0, 1.0], x=(0, 1, 5), y=(1, 0, 6))), 'another state'
+assert not says('losses', run([2.0, 1.0], x=(0, 1, 5))), 'a row is missing'
+assert not says('losses', run([2.0], x=(0, 1, 5), y=(2, 0, 6))), 'an iteration is missing'
+assert not says('losses', run([2.0, float('nan')], x=(0, 1, 5), y=(2, 0, 6))), 'NaN'
+assert says('mean', run([2.2, 1.0])) and not says('mean', run([2.4, 1.0]))
+END
+rc=$?
+result $rc "two runs of a net agree when their losses and their pools do"
+
 # ---- with a driver played by a library ----
 if fake_driver 2>"$T/err" && python3 bench/gpu_machine.py --library-versions 2>/dev/null | grep -q cudnn; then
     rm -f "$T/r.json"
