@@ -78,7 +78,7 @@ static void raw_bf16(struct ot_dev *dev, struct ot_cuda_raw *r)
             k->copy(dev, type, n, x, y);
             k->axpby(dev, type, n, 2.0f, x, 0.5f, y);
             k->copy2d(dev, type, n / 8, 4, x, 8, 1.0f, y, 8);
-            k->eltwise_sum(dev, type, n, 2, in, NULL, x);
+            k->eltwise_sum(dev, type, n, 2, in, NULL, true, x);
             k->relu_fwd(dev, type, n, 0.5f, x, x);
         }
     k->reorder(dev, &narrow, &wide);

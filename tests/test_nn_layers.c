@@ -152,6 +152,8 @@ static void a_layer_gives_the_same_in_channel_blocks(void **state)
         "layer { type: 'Convolution' bottom: 'a' top: 'b' convolution_param { num_output: 8 "
         "kernel_size: 3 } }",
         "layer { type: 'Split' bottom: 'a' top: 'b' top: 'c' }",
+        "layer { name: 'd' type: 'Dropout' bottom: 'a' top: 'b' }",
+        "layer { type: 'Concat' bottom: 'a' top: 'b' }",
     };
 
     (void)state;
