@@ -134,7 +134,6 @@ static cudnnStatus_t prepare(struct ot_dev *dev, struct conv *p, struct layout l
         if (s || !wants(p, (enum ot_conv_way)way))
             continue;
         s = ot_cuda_conv_choose(dev, &p->d, (enum ot_conv_way)way, &bench, &p->algo[way]);
-        s = s ? s : cudnnSetConvolutionMathType(p->d.op[way], p->algo[way].math);
     }
     ot_cuda_conv_bench_free(&bench);
     return s;
@@ -273,23 +272,14 @@ static void *workspace(const struct conv *p, void *scratch)
 static void convolve(struct ot_dev *dev, const struct conv *p, bool against, const float *from,
                      const float *w, void *scratch, float *to, const char *what)
 {
-    cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
-    const struct ot_conv_algo *a = &p->algo[against ? OT_CONV_DATA : OT_CONV_FORWARD];
+    const enum ot_conv_way way = against ? OT_CONV_DATA : OT_CONV_FORWARD;
     const void *cw = weights(dev, p, w, scratch);
-    const float one = 1.0f, zero = 0.0f;
-    cudnnStatus_t s;
 
-    if (dev->latch.code != OT_OK)
-        return;
-    if (against)
-        s = cudnnConvolutionBackwardData(dnn, &one, p->d.w, cw, p->d.y, from, p->d.op[OT_CONV_DATA],
-                                         (cudnnConvolutionBwdDataAlgo_t)a->algo,
-                                         workspace(p, scratch), a->bytes, &zero, p->d.x, to);
-    else
-        s = cudnnConvolutionForward(dnn, &one, p->d.x, from, p->d.w, cw, p->d.op[OT_CONV_FORWARD],
-                                    (cudnnConvolutionFwdAlgo_t)a->algo, workspace(p, scratch),
-                                    a->bytes, &zero, p->d.y, to);
-    (void)ot_cudnn_bad(dev, s, what);
+    if (dev->latch.code == OT_OK)
+        (void)ot_cudnn_bad(dev,
+                           ot_cuda_conv_run(dev, &p->d, way, &p->algo[way], against ? cw : from,
+                                            against ? from : cw, workspace(p, scratch), 0.0f, to),
+                           what);
 }
 
 void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *w,
@@ -315,17 +305,13 @@ void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float
 static void weight_gradient(struct ot_dev *dev, const struct conv *p, const float *x,
                             const float *dy, void *scratch, float beta, float *dw)
 {
-    const struct ot_conv_algo *a = &p->algo[OT_CONV_FILTER];
     const float *large = p->transposed ? dy : x, *small = p->transposed ? x : dy;
     const bool copy = p->d.type != OT_F32;
-    const float one = 1.0f, zero = 0.0f;
 
     if (ot_cudnn_bad(dev,
-                     cudnnConvolutionBackwardFilter(
-                         ot_cuda_of(dev)->cudnn, &one, p->d.x, large, p->d.y, small,
-                         p->d.op[OT_CONV_FILTER], (cudnnConvolutionBwdFilterAlgo_t)a->algo,
-                         workspace(p, scratch), a->bytes, copy ? &zero : &beta, p->d.w,
-                         copy ? scratch : dw),
+                     ot_cuda_conv_run(dev, &p->d, OT_CONV_FILTER, &p->algo[OT_CONV_FILTER], large,
+                                      small, workspace(p, scratch), copy ? 0.0f : beta,
+                                      copy ? scratch : dw),
                      "conv_bwd_filter"))
         return;
     if (copy)

@@ -162,9 +162,66 @@ static cudnnStatus_t rank_filter(cudnnHandle_t dnn, const struct ot_conv_desc *d
     return s;
 }
 
-/* The first that is allowed. */
+/* ---- choosing ------------------------------------------------------------------------------ */
+
+cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
+                               enum ot_conv_way way, const struct ot_conv_algo *algo, const void *a,
+                               const void *b, void *room, float beta, void *to)
+{
+    cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
+    const cudnnConvolutionDescriptor_t op = d->op[way];
+    const float one = 1.0f;
+
+    switch (way) {
+    case OT_CONV_FORWARD:
+        return cudnnConvolutionForward(dnn, &one, d->x, a, d->w, b, op,
+                                       (cudnnConvolutionFwdAlgo_t)algo->algo, room, algo->bytes,
+                                       &beta, d->y, to);
+    case OT_CONV_DATA:
+        return cudnnConvolutionBackwardData(dnn, &one, d->w, a, d->y, b, op,
+                                            (cudnnConvolutionBwdDataAlgo_t)algo->algo, room,
+                                            algo->bytes, &beta, d->x, to);
+    case OT_CONV_FILTER:
+        return cudnnConvolutionBackwardFilter(dnn, &one, d->x, a, d->y, b, op,
+                                              (cudnnConvolutionBwdFilterAlgo_t)algo->algo, room,
+                                              algo->bytes, &beta, d->w, to);
+    case OT_CONV_WAYS:
+        break;
+    }
+    return CUDNN_STATUS_BAD_PARAM;
+}
+
+/* Tells cuDNN the algorithm's kind of arithmetic; whether it then runs, as far as can be seen. */
+static bool works(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
+                  struct ot_conv_bench *b, const struct ot_conv_algo *a)
+{
+    const bool usual = d->type == OT_F32 && !d->last;
+    cudnnStatus_t s = cudnnSetConvolutionMathType(d->op[way], a->math);
+
+    if (s != CUDNN_STATUS_SUCCESS)
+        return false;
+    if (usual || ot_cuda_recording(dev) || !make_bench(dev, d, b) || a->bytes > b->room_bytes)
+        return true;
+    if (way == OT_CONV_FORWARD)
+        s = ot_cuda_conv_run(dev, d, way, a, b->x, b->w, b->room, 0.0f, b->y);
+    else if (way == OT_CONV_DATA)
+        s = ot_cuda_conv_run(dev, d, way, a, b->w, b->y, b->room, 0.0f, b->x);
+    else
+        s = ot_cuda_conv_run(dev, d, way, a, b->x, b->y, b->room, 0.0f, b->w);
+    (void)cudaGetLastError(); /* or the next kernel would find it */
+    return s == CUDNN_STATUS_SUCCESS;
+}
+
+static bool allowed(const struct ot_cuda *cuda, const struct rank *r)
+{
+    return r->status == CUDNN_STATUS_SUCCESS && r->a.bytes <= cuda->conf.workspace_bytes &&
+           (r->repeats == CUDNN_DETERMINISTIC || !cuda->conf.deterministic) &&
+           r->a.math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
+}
+
+/* The first that is allowed, of those measured or of the ranking. */
 static cudnnStatus_t first_of(struct ot_dev *dev, const struct ot_conv_desc *d,
-                              enum ot_conv_way way, const struct ot_conv_bench *bench,
+                              enum ot_conv_way way, bool measure, struct ot_conv_bench *bench,
                               struct ot_conv_algo *algo)
 {
     static cudnnStatus_t (*const rankings[OT_CONV_WAYS])(
@@ -173,26 +230,24 @@ static cudnnStatus_t first_of(struct ot_dev *dev, const struct ot_conv_desc *d,
     const struct ot_cuda *cuda = ot_cuda_of(dev);
     struct rank rank[MOST_RANKS];
     int n = 0;
-    cudnnStatus_t s = rankings[way](cuda->cudnn, d, bench, rank, &n);
+    cudnnStatus_t s = rankings[way](cuda->cudnn, d, measure ? bench : NULL, rank, &n);
 
     if (s != CUDNN_STATUS_SUCCESS) {
-        (void)cudaGetLastError(); /* or the next kernel would find it */
+        (void)cudaGetLastError();
         return s;
     }
-    for (int i = 0; i < n; i++)
-        if (rank[i].status == CUDNN_STATUS_SUCCESS &&
-            rank[i].a.bytes <= cuda->conf.workspace_bytes &&
-            (rank[i].repeats == CUDNN_DETERMINISTIC || !cuda->conf.deterministic) &&
-            rank[i].a.math != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) {
+    for (int i = 0; i < n; i++) {
+        if (!allowed(cuda, &rank[i]))
+            continue;
+        if (d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32)
+            rank[i].a.math = CUDNN_FMA_MATH;
+        if (works(dev, d, way, bench, &rank[i].a)) {
             *algo = rank[i].a;
-            if (d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32)
-                algo->math = CUDNN_FMA_MATH;
             return CUDNN_STATUS_SUCCESS;
         }
+    }
     return CUDNN_STATUS_NOT_SUPPORTED;
 }
-
-/* ---- choosing ------------------------------------------------------------------------------ */
 
 static bool is_choice(const struct ot_cuda_choice *c, const struct ot_conv_desc *d,
                       enum ot_conv_way way)
@@ -213,10 +268,10 @@ static cudnnStatus_t choose(struct ot_dev *dev, const struct ot_conv_desc *d, en
     if (!cuda->conf.deterministic && !cuda->recorder.on && cuda->measured < MOST_MEASURED &&
         make_bench(dev, d, bench)) {
         cuda->measured++;
-        if (first_of(dev, d, way, bench, algo) == CUDNN_STATUS_SUCCESS)
+        if (first_of(dev, d, way, true, bench, algo) == CUDNN_STATUS_SUCCESS)
             return CUDNN_STATUS_SUCCESS;
     }
-    return first_of(dev, d, way, NULL, algo);
+    return first_of(dev, d, way, false, bench, algo);
 }
 
 cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc *d,
@@ -231,7 +286,7 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
     for (c = cuda->choices; c; c = c->next)
         if (is_choice(c, d, way)) {
             *algo = c->algo;
-            return c->status;
+            return c->status ? c->status : cudnnSetConvolutionMathType(d->op[way], algo->math);
         }
     *algo = (struct ot_conv_algo){ 0 };
     s = choose(dev, d, way, bench, algo);

@@ -34,11 +34,15 @@ struct ot_conv_bench {
     size_t room_bytes;
 };
 
-/* The algorithm for one way; CUDNN_STATUS_NOT_SUPPORTED when none is allowed and small enough, or
- * cuDNN's own failure.  Latches nothing. */
+/* The algorithm for one way, told to d->op[way]; CUDNN_STATUS_NOT_SUPPORTED when none is allowed
+ * and small enough, or cuDNN's own failure.  Latches nothing. */
 cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc *d,
                                   enum ot_conv_way way, struct ot_conv_bench *bench,
                                   struct ot_conv_algo *algo);
+/* Queues one way: forward from x and w to y, data from w and y to x, filter from x and y to w. */
+cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
+                               enum ot_conv_way way, const struct ot_conv_algo *algo, const void *a,
+                               const void *b, void *room, float beta, void *to);
 void ot_cuda_conv_bench_free(struct ot_conv_bench *bench);
 
 /* What products of fp32 may be rounded to, and whether tensor cores may be used. */

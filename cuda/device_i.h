@@ -71,7 +71,7 @@ struct ot_cuda {
     cublasHandle_t cublas;
     void *blas_room; /* cuBLAS's workspace */
     void *room;      /* ot_cuda_room() */
-    size_t room_bytes, room_wanted;
+    size_t room_bytes;
     struct ot_step *step; /* on the device */
     unsigned *arrived;    /* on the device: ot_cuda_arrived() */
     struct ot_cuda_format *formats;
@@ -103,8 +103,6 @@ void *ot_cuda_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err);
 void ot_cuda_free(struct ot_dev *dev, void *p);
 void *ot_cuda_host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err);
 void ot_cuda_host_free(struct ot_dev *dev, void *p);
-/* Makes the room as large as was wanted while recording. */
-void ot_cuda_room_grow(struct ot_dev *dev);
 
 /* ---- transfer.c ---------------------------------------------------------------------------- */
 

@@ -91,17 +91,7 @@ void *ot_cuda_room(struct ot_dev *dev, size_t bytes)
     if (!cuda->recorder.on)
         return grow(dev, bytes);
     cuda->recorder.spoilt = true;
-    cuda->room_wanted = bytes > cuda->room_wanted ? bytes : cuda->room_wanted;
     return NULL;
-}
-
-void ot_cuda_room_grow(struct ot_dev *dev)
-{
-    struct ot_cuda *cuda = ot_cuda_of(dev);
-
-    if (cuda->room_wanted > cuda->room_bytes)
-        (void)grow(dev, cuda->room_wanted);
-    cuda->room_wanted = 0;
 }
 
 void ot_cuda_zero(struct ot_dev *dev, void *p, size_t bytes)

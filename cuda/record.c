@@ -4,7 +4,7 @@
  * Where recording fails nothing has been done and nothing stays latched: the caller asks for the
  * same once more without recording, and whatever is really wrong is found then.  Nothing is
  * recorded any more after that, with one exception: when all that was missing is room for a kernel
- * (memory.c), it is made and the next recording may go well.
+ * (memory.c), that is made then, and the next recording may go well.
  *
  * A graph in flight may be destroyed: CUDA frees it when it is done.
  */
@@ -100,7 +100,6 @@ bool ot_cuda_launch(struct ot_dev *dev)
     (void)cudaGetLastError();
     dev->latch = (struct ot_err)OT_ERR_INIT;
     r->off = !r->spoilt;
-    ot_cuda_room_grow(dev);
     return false;
 }
 

@@ -61,6 +61,7 @@ static bool make_room(struct ot_dev *dev, struct ot_cuda_staging *s, size_t byte
     (void)cudaFree(s->mem);
     s->mem = NULL;
     s->bytes = 0;
+    bytes += bytes / 4; /* for a batch that is a little larger */
     if (cudaMalloc(&p, bytes) != cudaSuccess) {
         (void)cudaGetLastError();
         return false;

@@ -319,6 +319,25 @@ static void what_cudnn_has_not_for_channels_last_is_done_in_plain_order(void **s
     close_fake(dev);
 }
 
+/* What the ranking names is tried where it may be wrong; all others, up to plain order, follow. */
+static void an_algorithm_that_cudnn_refuses_to_run_is_passed_over(void **state)
+{
+    static const char *const runs[] = { "cudnnConvolutionForward", "cudnnConvolutionBackwardData",
+                                        "cudnnConvolutionBackwardFilter" };
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct ot_dev *dev = open_fake(
+            &(struct ot_dev_conf){ .compute = OT_COMPUTE_BF16, .deterministic = true });
+
+        ot_fake_fail(runs[i], 1, NOT_SUPPORTED);
+        ot_mini_close(planned(dev, 0));
+        assert_int_equal(ot_fake_calls(runs[i]), 2);
+        (void)compare(dev, &cases[0], OT_COMPUTE_BF16, true);
+        close_fake(dev);
+    }
+}
+
 static void what_cudnn_has_not_at_all_is_told(void **state)
 {
     struct ot_dev *dev = open_fake(&(struct ot_dev_conf){ .deterministic = true });
@@ -419,6 +438,7 @@ int main(void)
         cmocka_unit_test(only_fp32_multiplies_all_bits),
         cmocka_unit_test(blobs_are_kept_channels_last_and_in_bf16_where_that_helps),
         cmocka_unit_test(what_cudnn_has_not_for_channels_last_is_done_in_plain_order),
+        cmocka_unit_test(an_algorithm_that_cudnn_refuses_to_run_is_passed_over),
         cmocka_unit_test(what_cudnn_has_not_at_all_is_told),
         cmocka_unit_test(each_shape_is_measured_once),
         cmocka_unit_test(a_small_faster_rcnn_trains_in_each_compute),

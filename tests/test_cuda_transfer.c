@@ -1,0 +1,198 @@
+/*
+ * test_cuda_transfer.c - what cuda/ does in several streams and with memory that is used again, on
+ * the fake of CUDA's libraries (gpu_fake.h), in several legal orders of what is queued.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "tests/check.h"
+#include "tests/gpu_fake.h"
+#include "tests/gpu_host.h"
+
+enum { WAYS = 6, LARGE = 50000, MANY = 12, MARKS = 40 };
+
+static void each_way(void (*what)(struct ot_dev *dev))
+{
+    const struct ot_dev_conf conf = { .deterministic = true };
+    struct ot_err err = OT_ERR_INIT;
+    char wrong[512];
+
+    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
+        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
+    for (uint64_t way = 0; way < WAYS; way++) {
+        struct ot_dev *dev;
+
+        ot_test_cuda_way(way);
+        dev = ot_test_cuda_host(&conf, &err);
+        assert_ok(dev ? 0 : err.code, &err);
+        what(dev);
+        assert_ok(ot_dev_ok(dev, &err), &err);
+        ot_dev_close(dev);
+        if (ot_test_cuda_wrong(wrong, sizeof wrong))
+            fail_msg("%s", wrong);
+    }
+}
+
+static float *floats(struct ot_dev *dev, size_t n)
+{
+    struct ot_err err = OT_ERR_INIT;
+    float *p = dev->ops->alloc(dev, n * sizeof *p, &err);
+
+    assert_ok(p ? 0 : err.code, &err);
+    return p;
+}
+
+/* More than there is staging memory for, and the same array each time. */
+static void upload_many(struct ot_dev *dev)
+{
+    static float host[LARGE];
+    float *to[MANY];
+
+    for (int k = 0; k < MANY; k++) {
+        to[k] = floats(dev, LARGE);
+        for (size_t i = 0; i < LARGE; i++)
+            host[i] = (float)k + (float)i / LARGE;
+        dev->ops->upload(dev, to[k], host, sizeof host);
+    }
+    for (int k = 0; k < MANY; k++) {
+        dev->ops->download(dev, host, to[k], sizeof host);
+        for (size_t i = 0; i < LARGE; i++)
+            assert_true(host[i] == (float)k + (float)i / LARGE);
+        dev->ops->free(dev, to[k]);
+    }
+}
+
+static void large_uploads_that_follow_each_other_do_not_mix(void **state)
+{
+    (void)state;
+    each_way(upload_many);
+}
+
+/* The array is overwritten by a kernel before, read by one after, and filled anew. */
+static void upload_between(struct ot_dev *dev)
+{
+    static float host[LARGE];
+    float *x = floats(dev, LARGE), *y = floats(dev, LARGE);
+
+    for (int k = 0; k < MANY; k++) {
+        for (size_t i = 0; i < LARGE; i++)
+            host[i] = (float)k;
+        dev->k->fill(dev, OT_F32, LARGE, 100.0f, x);
+        dev->ops->upload(dev, x, host, sizeof host);
+        dev->k->axpby(dev, OT_F32, LARGE, 1.0f, x, 1.0f, y);
+    }
+    dev->ops->download(dev, host, y, sizeof host);
+    for (size_t i = 0; i < LARGE; i++)
+        assert_true(host[i] == MANY * (MANY - 1) / 2);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+}
+
+static void a_large_upload_is_done_between_the_kernels_around_it(void **state)
+{
+    (void)state;
+    each_way(upload_between);
+}
+
+/* There is none for staging: uploads go the way of small ones. */
+static void uploads_do_without_staging_memory(void **state)
+{
+    const struct ot_dev_conf conf = { .deterministic = true };
+    static float host[LARGE], back[LARGE];
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev;
+    float *x;
+
+    (void)state;
+    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
+        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
+    ot_test_cuda_way(0);
+    dev = ot_test_cuda_host(&conf, &err);
+    assert_ok(dev ? 0 : err.code, &err);
+    x = floats(dev, LARGE);
+    ot_fake_capacity(1);
+    for (size_t i = 0; i < LARGE; i++)
+        host[i] = (float)i;
+    for (int k = 0; k < 3; k++)
+        dev->ops->upload(dev, x, host, sizeof host);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    dev->ops->download(dev, back, x, sizeof back);
+    assert_memory_equal(host, back, sizeof host);
+    dev->ops->free(dev, x);
+    ot_dev_close(dev);
+    ot_fake_capacity(0);
+}
+
+/* A note is kept until somebody waits, however many marks were made. */
+static void mark_many(struct ot_dev *dev)
+{
+    static const float label[4] = { 0, 2, 7, 9 };
+    struct ot_err err = OT_ERR_INIT;
+    float *x = floats(dev, 12), *y = floats(dev, 4), *acc = floats(dev, 1);
+    uint64_t m = 0;
+
+    dev->ops->upload(dev, y, label, sizeof label);
+    dev->k->accuracy(dev, 4, 3, 1, 1, false, 0, x, y, acc, NULL);
+    for (int i = 0; i < MARKS; i++) {
+        uint64_t next = dev->ops->mark(dev);
+
+        assert_true(next > m);
+        m = next;
+    }
+    dev->ops->wait(dev, m);
+    assert_int_equal(ot_dev_ok(dev, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "instance 2: label 7");
+    dev->ops->wait(dev, 1); /* long ago */
+    dev->ops->wait(dev, m);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+    dev->ops->free(dev, acc);
+}
+
+static void what_is_found_is_kept_until_somebody_waits(void **state)
+{
+    (void)state;
+    each_way(mark_many);
+}
+
+/* A recording that uses memory which has moved since is not replayed. */
+static void record_and_grow(struct ot_dev *dev)
+{
+    const struct ot_channels small = { 4, 3, 5, 1, OT_F32 }, large = { 2, 9000, 3, 1, OT_F32 };
+    float *x = floats(dev, 54000), *y = floats(dev, 9000), got[3];
+
+    dev->k->fill(dev, OT_F32, 54000, 1.0f, x);
+    dev->k->channel_sum(dev, &small, OT_TERM_A, x, NULL, 0.0f, y); /* makes room */
+    assert_true(dev->ops->record(dev, 7));
+    dev->k->channel_sum(dev, &small, OT_TERM_A, x, NULL, 1.0f, y);
+    assert_true(dev->ops->launch(dev));
+    assert_true(dev->ops->replay(dev, 7));
+    dev->ops->download(dev, got, y, sizeof got);
+    for (int i = 0; i < 3; i++)
+        assert_true(got[i] == 60.0f);
+    dev->k->channel_sum(dev, &large, OT_TERM_A, x, NULL, 0.0f, y); /* makes more */
+    assert_false(dev->ops->replay(dev, 7));
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+}
+
+static void a_recording_is_forgotten_when_its_memory_moves(void **state)
+{
+    (void)state;
+    each_way(record_and_grow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_uploads_that_follow_each_other_do_not_mix),
+        cmocka_unit_test(a_large_upload_is_done_between_the_kernels_around_it),
+        cmocka_unit_test(uploads_do_without_staging_memory),
+        cmocka_unit_test(what_is_found_is_kept_until_somebody_waits),
+        cmocka_unit_test(a_recording_is_forgotten_when_its_memory_moves),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
