@@ -138,14 +138,16 @@ __device__ static inline unsigned ot_block_rank(bool flag, unsigned *total)
 }
 
 /*
- * The m-th smallest (1 <= m <= how many there are) of the distinct keys that key(i, &k) yields for
- * i in [0, n): 8 bits at a time from the top, counting.  The same in every thread.
+ * A number that exactly m (1 <= m <= how many there are) of the distinct keys which key(i, &k)
+ * yields for i in [0, n) do not exceed: 8 bits at a time from the top, counting, until the keys
+ * with these bits are all among the m.  The same in every thread.
  */
 template <class Key> __device__ static uint64_t ot_block_select(size_t n, size_t m, Key key)
 {
     __shared__ unsigned count[256];
     __shared__ uint64_t prefix;
     __shared__ size_t rest;
+    __shared__ bool settled;
 
     if (threadIdx.x == 0) {
         prefix = 0;
@@ -168,8 +170,11 @@ template <class Key> __device__ static uint64_t ot_block_select(size_t n, size_t
             while (b < 255 && rest > count[b])
                 rest -= count[b++];
             prefix = prefix << 8 | b;
+            settled = rest == count[b];
         }
         __syncthreads();
+        if (settled)
+            return shift ? ((prefix + 1) << shift) - 1 : prefix;
     }
     return prefix;
 }

@@ -2,7 +2,8 @@
  * proposal.cu - boxes worth a second look: decode, clip, drop the small, best `pre` by score, NMS,
  * best `post`; the rules are those of layers/proposal_cpu.c.
  *
- * A thread per anchor decodes; all images are sorted together; one block per image suppresses.
+ * A thread per anchor decodes; all images are sorted together; overlaps are found by all of the GPU
+ * where there are many, and one block per image suppresses.
  */
 #include "cuda/sort.h"
 
@@ -65,14 +66,20 @@ __global__ static void decode(const __grid_constant__ struct ot_proposal_geom g,
     }
 }
 
+/* mask: of ot_cuda_nms_mask(), or NULL */
 __global__ static void propose(const __grid_constant__ struct ot_proposal_geom g, size_t most,
-                               const float *prob, struct work w, float *rois, float *score)
+                               const float *prob, struct work w, const unsigned long long *mask,
+                               float *rois, float *score)
 {
     const size_t i = blockIdx.x, post = (size_t)g.post;
     const uint32_t *kept = kept_of(w, i);
-    const unsigned found = ot_block_nms(keys_of(w, i), most, boxes_of(w, i), g.nms_thresh,
-                                        (unsigned)g.post, kept_of(w, i));
+    const unsigned found = mask ? ot_block_nms_mask(keys_of(w, i), most,
+                                                    mask + i * most * ot_nms_words(most),
+                                                    (unsigned)g.post, kept_of(w, i))
+                                : ot_block_nms(keys_of(w, i), most, boxes_of(w, i), g.nms_thresh,
+                                               (unsigned)g.post, kept_of(w, i));
 
+    __syncthreads();
     for (size_t r = threadIdx.x; r < post; r += blockDim.x) {
         const bool used = r < found;
         const size_t k = used ? kept[r] : 0;
@@ -86,6 +93,27 @@ __global__ static void propose(const __grid_constant__ struct ot_proposal_geom g
     }
 }
 
+/* Who suppresses whom, by all of the GPU; NULL: few enough, or too many, for a block's own way. */
+static unsigned long long *compare(struct ot_dev *dev, const struct ot_proposal_geom *g,
+                                   size_t most, const struct work *w, bool *failed)
+{
+    const size_t few = 1024, too_much = (size_t)256 << 20;
+    const size_t bytes = (size_t)g->n * most * ot_nms_words(most) * sizeof(uint64_t);
+    const uint64_t *key = (const uint64_t *)w->mem;
+    unsigned long long *mask;
+
+    *failed = false;
+    if (most <= few || most > OT_NMS_MOST || bytes > too_much)
+        return NULL;
+    mask = (unsigned long long *)ot_cuda_room(dev, bytes);
+    *failed = mask == NULL;
+    if (mask)
+        ot_cuda_nms_mask(dev, (unsigned)g->n, key, w->bytes / sizeof *key, most,
+                         (const float *)(key + 2 * w->total), w->bytes / sizeof(float),
+                         g->nms_thresh, mask);
+    return mask;
+}
+
 extern "C" void ot_cuda_proposal(struct ot_dev *dev, const struct ot_proposal_geom *g,
                                  const float *prob, const float *pred, const float *im_info,
                                  void *scratch, float *rois, float *score)
@@ -97,10 +125,15 @@ extern "C" void ot_cuda_proposal(struct ot_dev *dev, const struct ot_proposal_ge
     struct work w = { (char *)scratch, total,
                       total * (2 * sizeof(uint64_t) + 4 * sizeof(float)) + kept };
 
+    unsigned long long *mask;
+    bool failed;
+
     if (g->n == 0 || total == 0)
         return;
     OT_LAUNCH(dev, decode, ot_grid((size_t)g->n * room), OT_THREADS, *g, room, prob, pred, im_info,
               w);
     ot_cuda_sort(dev, (uint64_t *)scratch, room, (unsigned)g->n, w.bytes / sizeof(uint64_t));
-    OT_LAUNCH(dev, propose, (unsigned)g->n, OT_BLOCK, *g, most, prob, w, rois, score);
+    mask = compare(dev, g, most, &w, &failed);
+    if (!failed)
+        OT_LAUNCH(dev, propose, (unsigned)g->n, OT_BLOCK, *g, most, prob, w, mask, rois, score);
 }

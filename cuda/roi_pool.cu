@@ -1,9 +1,9 @@
 /*
- * roi_pool.cu - max pooling of regions: one thread per bin and channel forward, one per cell of
- * the feature map backward.
+ * roi_pool.cu - max pooling of regions: one thread per bin and channel forward, one warp per plane
+ * of the feature map backward.
  *
- * Backward gathers over the RoIs in order, and over the few bins that can reach the cell: no
- * atomics on floats, the sums are those of the CPU, bit for bit.
+ * Backward reads every maximum once and adds in the order of RoIs and bins: the plane is the
+ * warp's own, so there are no atomics and the sums are those of the CPU, bit for bit.
  */
 #include <float.h>
 
@@ -16,15 +16,9 @@ __device__ static int image_of(const struct ot_roi_pool_geom *g, const float *ro
     return roi[0] >= 0.0f && roi[0] < (float)g->n ? (int)roi[0] : -1;
 }
 
-__global__ static void check_rois(int rois, int n, const float *roi, unsigned long long *bad)
-{
-    OT_EACH (r, (size_t)rois)
-        if (!(roi[5 * r] < (float)n))
-            ot_fault(bad, r, roi[5 * r]);
-}
-
 __global__ static void roi_pool_fwd(const __grid_constant__ struct ot_roi_pool_geom g, size_t n,
-                                    const float *x, const float *rois, int32_t *argmax, float *y)
+                                    const float *x, const float *rois, unsigned long long *bad,
+                                    int32_t *argmax, float *y)
 {
     const size_t bins = (size_t)g.ph * (size_t)g.pw;
 
@@ -36,6 +30,8 @@ __global__ static void roi_pool_fwd(const __grid_constant__ struct ot_roi_pool_g
         const float *plane = x;
         float best = 0.0f;
 
+        if (!(box[0] < (float)g.n) && o % (bins * (size_t)g.c) == 0)
+            ot_fault(bad, o / (bins * (size_t)g.c), box[0]);
         if (image >= 0) {
             struct ot_roi roi = ot_roi_cells(box + 1, g.scale, g.ph, g.pw);
 
@@ -68,56 +64,106 @@ extern "C" void ot_cuda_roi_pool_fwd(struct ot_dev *dev, const struct ot_roi_poo
 
     if (n == 0)
         return;
-    OT_LAUNCH(dev, check_rois, ot_grid((size_t)g->rois), OT_THREADS, g->rois, g->n, rois, bad);
-    OT_LAUNCH(dev, roi_pool_fwd, ot_grid(n), OT_THREADS, *g, n, x, rois, argmax, y);
+    OT_LAUNCH(dev, roi_pool_fwd, ot_grid(n), OT_THREADS, *g, n, x, rois, bad, argmax, y);
 }
 
-/* Bins [*from, *to) along one side that can contain cell `at` cells into the RoI; one more on
- * either side than arithmetic says, since argmax decides. */
-__device__ static void bins_near(int at, float bin, int count, int *from, int *to)
-{
-    int a = (int)floorf((float)at / bin) - 1, b = (int)ceilf((float)(at + 1) / bin) + 1;
+/* ---- backward ------------------------------------------------------------------------------- */
 
-    *from = a < 0 ? 0 : a;
-    *to = b > count ? count : b;
+constexpr unsigned ROI_WARPS = 4, PAIR = 2 * OT_WARP;
+
+/* Two bins of a lane: the cells their maxima are in, -1 for none, and what goes there. */
+struct bins {
+    int at[2];
+    float v[2];
+};
+
+/* Where a plane's gradient stands: the RoI, and the first of its bins that come next. */
+struct place {
+    size_t roi, bin;
+};
+
+/* The next bins of `image` at or after p, which moves there. */
+__device__ static void find_bins(const struct ot_roi_pool_geom &g, const float *rois, int image,
+                                 struct place *p)
+{
+    if (p->bin >= (size_t)g.ph * (size_t)g.pw) {
+        p->bin = 0;
+        p->roi++;
+    }
+    while (p->roi < (size_t)g.rois && image_of(&g, rois + 5 * p->roi) != image)
+        p->roi++;
 }
 
-/* What RoI r adds to the gradient of cell (h, w) in channel c. */
-__device__ static float add_roi(const struct ot_roi_pool_geom *g, size_t r, const float *box, int c,
-                                int h, int w, const int32_t *argmax, const float *dy, float sum)
+__device__ static struct bins read_bins(const struct ot_roi_pool_geom &g, const float *rois,
+                                        size_t channel, struct place p, const int32_t *argmax,
+                                        const float *dy)
 {
-    const struct ot_roi roi = ot_roi_cells(box + 1, g->scale, g->ph, g->pw);
-    const size_t first = (r * (size_t)g->c + (size_t)c) * (size_t)g->ph * (size_t)g->pw;
-    int i0, i1, j0, j1;
+    const size_t count = (size_t)g.ph * (size_t)g.pw;
+    const size_t first = (p.roi * (size_t)g.c + channel) * count;
+    struct bins b = { { -1, -1 }, { 0.0f, 0.0f } };
+    struct ot_roi roi;
 
-    if (!ot_roi_has(&roi, h, w))
-        return sum;
-    bins_near(h - roi.y1, roi.bin_h, g->ph, &i0, &i1);
-    bins_near(w - roi.x1, roi.bin_w, g->pw, &j0, &j1);
-    for (int i = i0; i < i1; i++)
-        for (int j = j0; j < j1; j++) {
-            size_t at = first + (size_t)(i * g->pw + j);
+    if (p.roi >= (size_t)g.rois)
+        return b;
+    for (unsigned k = 0; k < 2; k++) {
+        const size_t bin = p.bin + k * OT_WARP + threadIdx.x % OT_WARP;
 
-            if (argmax[at] == h * g->w + w)
-                sum += dy[at];
+        if (bin < count) {
+            b.at[k] = argmax[first + bin];
+            b.v[k] = dy[first + bin];
         }
-    return sum;
+    }
+    roi = ot_roi_cells(rois + 5 * p.roi + 1, g.scale, g.ph, g.pw);
+    for (unsigned k = 0; k < 2; k++)
+        if (b.at[k] >= 0 && !ot_roi_has(&roi, b.at[k] / g.w, b.at[k] % g.w))
+            b.at[k] = -1;
+    return b;
 }
 
-__global__ static void roi_pool_bwd(const __grid_constant__ struct ot_roi_pool_geom g, size_t n,
-                                    const float *rois, const int32_t *argmax, const float *dy,
-                                    float *dx)
+/* dx[at] += v in the order of lanes: those with one cell take turns. */
+__device__ static void add_bins(int at, float v, float *dx)
 {
-    OT_EACH (at, n) {
-        const int w = (int)(at % (size_t)g.w), h = (int)(at / (size_t)g.w % (size_t)g.h);
-        const size_t plane = at / ((size_t)g.w * (size_t)g.h);
-        const int c = (int)(plane % (size_t)g.c), image = (int)(plane / (size_t)g.c);
-        float sum = 0.0f;
+    const unsigned lane = threadIdx.x % OT_WARP;
+    const unsigned before = __match_any_sync(0xffffffffu, at) & ((1u << lane) - 1);
+    const int turn = __popc(before);
 
-        for (size_t r = 0; r < (size_t)g.rois; r++)
-            if (image_of(&g, rois + 5 * r) == image)
-                sum = add_roi(&g, r, rois + 5 * r, c, h, w, argmax, dy, sum);
-        dx[at] = sum;
+    for (int t = 0; __any_sync(0xffffffffu, at >= 0 && turn >= t); t++) {
+        if (at >= 0 && turn == t)
+            dx[at] += v;
+        __syncwarp();
+    }
+}
+
+/* A warp takes a plane of an image and goes through the image's RoIs in order, the next bins on
+ * their way while these are added. */
+__global__ static void __launch_bounds__(ROI_WARPS *OT_WARP)
+    roi_pool_bwd(const __grid_constant__ struct ot_roi_pool_geom g, const float *rois,
+                 const int32_t *argmax, const float *dy, float *dx)
+{
+    const size_t plane = (size_t)g.h * (size_t)g.w, planes = (size_t)g.n * (size_t)g.c;
+    size_t at = (size_t)blockIdx.x * ROI_WARPS + threadIdx.x / OT_WARP;
+
+    for (; at < planes; at += (size_t)gridDim.x * ROI_WARPS) {
+        const size_t channel = at % (size_t)g.c;
+        const int image = (int)(at / (size_t)g.c);
+        float *to = dx + at * plane;
+        struct place p = { 0, 0 };
+        struct bins b;
+
+        for (size_t i = threadIdx.x % OT_WARP; i < plane; i += OT_WARP)
+            to[i] = 0.0f;
+        __syncwarp();
+        find_bins(g, rois, image, &p);
+        b = read_bins(g, rois, channel, p, argmax, dy);
+        while (p.roi < (size_t)g.rois) {
+            const struct bins now = b;
+
+            p.bin += PAIR;
+            find_bins(g, rois, image, &p);
+            b = read_bins(g, rois, channel, p, argmax, dy);
+            add_bins(now.at[0], now.v[0], to);
+            add_bins(now.at[1], now.v[1], to);
+        }
     }
 }
 
@@ -125,8 +171,9 @@ extern "C" void ot_cuda_roi_pool_bwd(struct ot_dev *dev, const struct ot_roi_poo
                                      const float *rois, const int32_t *argmax, const float *dy,
                                      float *dx)
 {
-    const size_t n = (size_t)g->n * (size_t)g->c * (size_t)g->h * (size_t)g->w;
+    const size_t planes = (size_t)g->n * (size_t)g->c;
 
-    if (n)
-        OT_LAUNCH(dev, roi_pool_bwd, ot_grid(n), OT_THREADS, *g, n, rois, argmax, dy, dx);
+    if (planes * (size_t)g->h * (size_t)g->w > 0)
+        OT_LAUNCH(dev, roi_pool_bwd, ot_grid(planes * OT_THREADS / ROI_WARPS), ROI_WARPS * OT_WARP,
+                  *g, rois, argmax, dy, dx);
 }

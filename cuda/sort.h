@@ -77,4 +77,80 @@ __device__ static inline unsigned ot_block_nms(const uint64_t *key, size_t n, co
     return found;
 }
 
+/*
+ * The same with the overlaps found beforehand by the whole GPU: bit j % 64 of
+ * mask[i][j / 64] says that candidate i suppresses a later candidate j.  One block then goes
+ * through 64 candidates at a time; blockDim.x is 64 at least, n at most OT_NMS_MOST.
+ * The work before is (candidates x candidates), so that is for lists of which much is kept.
+ */
+constexpr size_t OT_NMS_MOST = 32768, OT_NMS_WORD = 64;
+
+OT_HD size_t ot_nms_words(size_t n)
+{
+    return (n + OT_NMS_WORD - 1) / OT_NMS_WORD;
+}
+
+/* Lists of n keys each, `stride` keys and `box_stride` floats apart; mask: lists x n x words. */
+void ot_cuda_nms_mask(struct ot_dev *dev, unsigned lists, const uint64_t *key, size_t stride,
+                      size_t n, const float *box, size_t box_stride, float thresh,
+                      unsigned long long *mask);
+
+/* Which of the 64 candidates are kept, by one thread; alive: those not suppressed so far. */
+__device__ static inline unsigned
+ot_nms_settle(unsigned long long alive, const unsigned long long *own, unsigned most, uint8_t *list)
+{
+    unsigned n = 0;
+
+    while (alive && n < most) {
+        const int b = __ffsll((long long)alive) - 1;
+
+        list[n++] = (uint8_t)b;
+        alive &= ~(own[b] | 1ull << b);
+    }
+    return n;
+}
+
+__device__ static inline unsigned ot_block_nms_mask(const uint64_t *key, size_t n,
+                                                    const unsigned long long *mask, unsigned most,
+                                                    uint32_t *kept)
+{
+    __shared__ unsigned long long gone[OT_NMS_MOST / OT_NMS_WORD], own[2][OT_NMS_WORD];
+    __shared__ uint8_t list[OT_NMS_WORD];
+    __shared__ unsigned here;
+    const size_t words = ot_nms_words(n);
+    unsigned found = 0, real = 0;
+
+    for (size_t i = threadIdx.x; i < n; i += blockDim.x)
+        real += key[i] != OT_NO_KEY;
+    real = ot_block_sum(real);
+    for (size_t w = threadIdx.x; w < words; w += blockDim.x)
+        gone[w] = real >= (w + 1) * OT_NMS_WORD ? 0
+                  : real <= w * OT_NMS_WORD     ? ~0ull
+                                                : ~0ull << real % OT_NMS_WORD;
+    if (threadIdx.x < OT_NMS_WORD && threadIdx.x < n)
+        own[0][threadIdx.x] = mask[threadIdx.x * words];
+    __syncthreads();
+    for (size_t w = 0; w * OT_NMS_WORD < real && found < most; w++) {
+        const size_t first = w * OT_NMS_WORD, next = first + OT_NMS_WORD + threadIdx.x;
+
+        if (threadIdx.x == 0)
+            here = ot_nms_settle(~gone[w], own[w % 2], most - found, list);
+        __syncthreads();
+        if (threadIdx.x < here)
+            kept[found + threadIdx.x] = (uint32_t)(key[first + list[threadIdx.x]] & 0xffffffffu);
+        if (threadIdx.x < OT_NMS_WORD && next < n)
+            own[(w + 1) % 2][threadIdx.x] = mask[next * words + w + 1];
+        for (size_t v = w + 1 + threadIdx.x; v < words; v += blockDim.x) {
+            unsigned long long more = gone[v];
+
+            for (unsigned k = 0; k < here; k++)
+                more |= mask[(first + list[k]) * words + v];
+            gone[v] = more;
+        }
+        found += here;
+        __syncthreads();
+    }
+    return found;
+}
+
 #endif
