@@ -72,8 +72,8 @@ struct ot_dev_ops {
     void (*wait)(struct ot_dev *dev, uint64_t mark); /* all before that place; 0: nothing */
     bool (*replay)(struct ot_dev *dev, uint64_t key);
     bool (*record)(struct ot_dev *dev, uint64_t key);
-    bool (*launch)(struct ot_dev *dev); /* ends recording and does it; false: keys of this device
-                                           are never recorded from now on */
+    bool (*launch)(struct ot_dev *dev); /* ends recording and does it; false: nothing was done,
+                                           nothing stays latched (always so with the latch set) */
     void (*forget)(struct ot_dev *dev); /* all recordings: before memory moves or is freed */
 };
 

@@ -19,7 +19,7 @@
 #include "base/mem.h"
 
 struct ot_queue_stats ot_queue_stats;
-int ot_queue_refuse;
+int ot_queue_refuse, ot_queue_spoil;
 
 namespace
 {
@@ -169,6 +169,9 @@ template <class... P> void call(void (*f)(ot_dev *, P...), ot_dev *dev, P... p)
     auto args = std::make_shared<std::tuple<kept<P>...>>(kept<P>(p, count(p...))...);
 
     ot_queue_stats.called++;
+    if (q->tape && q->tape->size() == 7 && ot_queue_spoil && !ot_queue_stats.refused &&
+        ot_queue_stats.recorded + 1 == ot_queue_spoil)
+        (void)ot_fail(&q->pub.latch, OT_ENOMEM, "no room for this while recording");
     put(q, [=] {
         std::apply(
             [&](auto &...a) {
@@ -341,6 +344,12 @@ bool launch(struct ot_dev *dev)
     std::vector<job> *tape = q->tape;
 
     q->tape = nullptr;
+    if (q->pub.latch.code != OT_OK) {
+        q->pub.latch = (struct ot_err){};
+        ot_queue_stats.refused++;
+        delete tape;
+        return false;
+    }
     q->gave_up = ot_queue_refuse && ot_queue_stats.recorded + 1 == ot_queue_refuse;
     ot_queue_stats.refused += q->gave_up;
     if (!q->gave_up) {

@@ -30,11 +30,13 @@ struct ot_queue_stats {
 
 /* What the last device did, and how the next one behaves. */
 extern struct ot_queue_stats ot_queue_stats;
-extern int
-    ot_queue_refuse; /* the so-manieth recording fails, and none is tried after it; 0: none */
+/* The so-manieth recording fails and none is tried after it; in the so-manieth a kernel fails,
+ * once. 0: none. */
+extern int ot_queue_refuse, ot_queue_spoil;
 /* Not linked where there is no C++ compiler: then its address is NULL. */
 #pragma weak ot_queue_stats
 #pragma weak ot_queue_refuse
+#pragma weak ot_queue_spoil
 
 #ifdef __cplusplus
 }

@@ -333,6 +333,19 @@ static void where_nothing_can_be_recorded_all_is_done_as_always(void **state)
     same_runs(&(struct job){ .more = "base_lr: 0.05 lr_policy: 'fixed' debug_info: true" });
 }
 
+static void what_fails_only_while_recording_is_no_failure(void **state)
+{
+    (void)state;
+    need_queue();
+    for (int i = 1; i <= 2; i++) { /* of a test, a pass */
+        ot_queue_spoil = i;
+        same_runs(&(struct job){ .more = adam });
+        ot_queue_spoil = 0;
+        assert_int_equal(ot_queue_stats.refused, 1);
+        assert_int_equal(ot_queue_stats.recorded, 4);
+    }
+}
+
 static void a_resumed_run_is_the_run_that_was_not_stopped(void **state)
 {
     char more[1000];
@@ -472,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_mined_run_makes_the_same_decisions),
         cmocka_unit_test(a_mined_detector_does),
         cmocka_unit_test(where_nothing_can_be_recorded_all_is_done_as_always),
+        cmocka_unit_test(what_fails_only_while_recording_is_no_failure),
         cmocka_unit_test(a_resumed_run_is_the_run_that_was_not_stopped),
         cmocka_unit_test(between_displays_nothing_waits_for_the_device),
         cmocka_unit_test(a_loss_that_is_no_number_is_that_of_its_iteration),

@@ -48,9 +48,14 @@ static void set_zeros(struct ot_net *net, const bool *from)
         net->param[k]->grad_zero = from[k];
 }
 
+static bool frozen(const struct ot_net *net, enum ot_replay_what what)
+{
+    return what != OT_REPLAY_UPDATE && net->env.frozen_stats;
+}
+
 static bool is_now(const struct ot_net *net, const struct ot_replay *r, enum ot_replay_what what)
 {
-    if (r->what != what || r->frozen != net->env.frozen_stats)
+    if (r->what != what || r->frozen != frozen(net, what))
         return false;
     for (size_t k = 0; k < net->nparam; k++)
         if (net->param[k]->grad_zero != r->before[k])
@@ -73,7 +78,7 @@ static struct ot_replay *entry(struct ot_net *net, enum ot_replay_what what)
     if (!net->replay || net->nreplay == MOST)
         return NULL;
     r = &net->replay[net->nreplay];
-    *r = (struct ot_replay){ .what = what, .frozen = net->env.frozen_stats };
+    *r = (struct ot_replay){ .what = what, .frozen = frozen(net, what) };
     r->before = ot_alloc(2 * net->nparam + 1, sizeof *r->before, &ignored);
     if (!r->before)
         return NULL;
@@ -84,22 +89,28 @@ static struct ot_replay *entry(struct ot_net *net, enum ot_replay_what what)
     return r;
 }
 
-/* 1: it was recorded and is done; 0: it is not done. */
+/* 1: it was recorded and is done; 0: it is not done.  What fails while recording (room that cannot
+ * be made then, say) is no failure yet: the same is asked for once more, as always. */
 static int record(struct ot_net *net, struct ot_replay *r,
                   int (*work)(void *arg, struct ot_err *err), void *arg, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
-    int rc;
+    struct ot_err why = OT_ERR_INIT;
 
     if (!dev->ops->record(dev, r->key))
         return 0;
-    rc = work(arg, err);
-    if (dev->ops->launch(dev) && rc == 0) {
-        zeros_of(net, r->after);
-        return 1;
+    if (work(arg, &why) < 0)
+        dev->latch = why; /* nothing of it may be launched */
+    if (!dev->ops->launch(dev)) {
+        set_zeros(net, r->before);
+        return 0;
     }
-    set_zeros(net, r->before);
-    return rc;
+    if (why.code != OT_OK) {
+        *err = why;
+        return why.code;
+    }
+    zeros_of(net, r->after);
+    return 1;
 }
 
 int ot_net_replay(struct ot_net *net, enum ot_replay_what what,

@@ -302,38 +302,42 @@ static void seed_gradients(struct ot_net *net)
     }
 }
 
-int ot_net_backward(struct ot_net *net, struct ot_err *err)
+static int backward_at(struct ot_net *net, int i, size_t *c, struct ot_err *err)
 {
     struct ot_dev *dev = net->env.dev;
+    struct ot_node *n = &net->node[i];
+    double t0 = net->timing ? ot_now_s() : 0;
+
+    dev->where = n->l.name;
+    if (n->backward && !n->skip_backward)
+        n->l.ops->backward(&n->l);
+    for (; *c > 0 && net->conv[*c - 1].node == i; --*c) {
+        const struct ot_conversion *v = &net->conv[*c - 1];
+
+        if (n->backward && v->from->b.need_grad && v->to->b.grad.data)
+            dev->k->reorder(dev, &v->to->b.grad, &v->from->b.grad);
+    }
+    if (net->timing) {
+        dev->ops->sync(dev);
+        n->bwd_s += ot_now_s() - t0;
+    }
+    if (dev->latch.code != OT_OK) {
+        (void)ot_dev_ok(dev, err);
+        return ot_net_wrap(n, err);
+    }
+    return net->watch && n->backward ? net->watch(net, i, true, net->watch_arg, err) : 0;
+}
+
+int ot_net_backward(struct ot_net *net, struct ot_err *err)
+{
     size_t c = net->nconv;
+    int rc = 0;
 
     seed_gradients(net);
-    for (int i = net->nnode; i-- > 0;) {
-        struct ot_node *n = &net->node[i];
-        double t0 = net->timing ? ot_now_s() : 0;
-
-        dev->where = n->l.name;
-        if (n->backward && !n->skip_backward)
-            n->l.ops->backward(&n->l);
-        for (; c > 0 && net->conv[c - 1].node == i; c--) {
-            const struct ot_conversion *v = &net->conv[c - 1];
-
-            if (n->backward && v->from->b.need_grad && v->to->b.grad.data)
-                dev->k->reorder(dev, &v->to->b.grad, &v->from->b.grad);
-        }
-        if (net->timing) {
-            dev->ops->sync(dev);
-            n->bwd_s += ot_now_s() - t0;
-        }
-        if (dev->latch.code != OT_OK) {
-            (void)ot_dev_ok(dev, err);
-            return ot_net_wrap(n, err);
-        }
-        if (net->watch && n->backward && net->watch(net, i, true, net->watch_arg, err) < 0)
-            return err->code;
-    }
-    dev->where = NULL;
-    return fold_sharers(net, err);
+    for (int i = net->nnode; i-- > 0 && rc == 0;)
+        rc = backward_at(net, i, &c, err);
+    net->env.dev->where = NULL;
+    return rc < 0 ? rc : fold_sharers(net, err);
 }
 
 static int pass(void *arg, struct ot_err *err)
