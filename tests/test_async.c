@@ -372,17 +372,34 @@ static void a_resumed_run_is_the_run_that_was_not_stopped(void **state)
 
 /* ---- nothing waits --------------------------------------------------------------------------- */
 
-static struct ot_queue_stats waits_of(const char *more, int iterations)
+static struct ot_queue_stats waits_of(const char *more, int iterations, int test_interval,
+                                      int test_iter)
 {
-    char max[40];
-    const char *set[] = { max, "display=0", "snapshot=0", "test_interval=0",
-                          "snapshot_after_train=false" };
-    const struct job w = { .more = more, .set = set, .nset = 5 };
+    char max[40], every[40], batches[40];
+    const char *set[] = { max,         every,        batches,
+                          "display=0", "snapshot=0", "snapshot_after_train=false" };
+    const struct job w = { .more = more, .set = set, .nset = 6 };
     struct ot_err err;
 
     (void)snprintf(max, sizeof max, "max_iter=%d", iterations);
+    (void)snprintf(every, sizeof every, "test_interval=%d", test_interval);
+    (void)snprintf(batches, sizeof batches, "test_iter=%d", test_iter);
     assert_ok(train("cuda", &w, &err), &err);
     return ot_queue_stats;
+}
+
+static void between_the_batches_of_a_test_nothing_waits_either(void **state)
+{
+    struct ot_queue_stats few, many;
+
+    (void)state;
+    need_queue();
+    few = waits_of(plain, 40, 10, 4);
+    many = waits_of(plain, 40, 10, 9);
+    assert_int_equal(few.blocking, many.blocking);
+    assert_int_equal(few.full_waits, many.full_waits);
+    assert_int_equal(few.called, many.called);
+    assert_true(few.waits + 5 * 5 <= many.waits);
 }
 
 static void between_displays_nothing_waits_for_the_device(void **state)
@@ -397,8 +414,8 @@ static void between_displays_nothing_waits_for_the_device(void **state)
             struct ot_queue_stats few, many;
 
             (void)snprintf(more, sizeof more, "%s %s", run[i], mining ? mined : "");
-            few = waits_of(more, 40);
-            many = waits_of(more, 90);
+            few = waits_of(more, 40, 0, 3);
+            many = waits_of(more, 90, 0, 3);
             assert_int_equal(few.blocking, many.blocking);
             assert_int_equal(few.full_waits, many.full_waits);
             assert_true(few.waits + 50 <= many.waits); /* for the pass before: it is done */
@@ -488,6 +505,7 @@ int main(void)
         cmocka_unit_test(what_fails_only_while_recording_is_no_failure),
         cmocka_unit_test(a_resumed_run_is_the_run_that_was_not_stopped),
         cmocka_unit_test(between_displays_nothing_waits_for_the_device),
+        cmocka_unit_test(between_the_batches_of_a_test_nothing_waits_either),
         cmocka_unit_test(a_loss_that_is_no_number_is_that_of_its_iteration),
         cmocka_unit_test(bad_data_is_said_with_its_layer_before_anything_is_made_of_it),
     };

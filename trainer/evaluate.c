@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "trainer/draw.h"
+#include "trainer/fetch.h"
 
 enum { DET_COLS = 7, MAX_OUT = 32 };
 
@@ -20,7 +21,9 @@ struct ot_test {
     struct ot_node *detect; /* DetectionOutput, or NULL */
     struct ot_arena arena;
     struct ot_blob *out[MAX_OUT]; /* averaged outputs */
-    int nout;
+    int nout, nloss;
+    struct ot_fetch *slot; /* of the averaged outputs, then of the losses */
+    uint64_t mark;         /* when they will be there */
     float *host;
     size_t host_cap;
     struct ot_test_result r;
@@ -33,6 +36,25 @@ struct ot_test {
     struct ot_voc_class *cls;
     unsigned char *seen; /* records scored already */
 };
+
+/* The next blob with a loss weight from place *k on, or NULL. */
+static const struct ot_net_blob *next_loss(const struct ot_test *t, size_t *k)
+{
+    while (*k < t->net->nblob)
+        if (t->net->blob[(*k)++]->loss_weight != 0.0f)
+            return t->net->blob[*k - 1];
+    return NULL;
+}
+
+static int make_slots(struct ot_test *t, struct ot_err *err)
+{
+    size_t k = 0;
+
+    while (next_loss(t, &k))
+        t->nloss++;
+    t->slot = ot_alloc((size_t)(t->nout + t->nloss) + 1, sizeof *t->slot, err);
+    return t->slot ? 0 : err->code;
+}
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -96,7 +118,7 @@ struct ot_test *ot_test_open(struct ot_config *config, int which, struct ot_net 
     t->net = t->feeds ? ot_net_new(&c, err) : NULL;
     if (t->net)
         warn_untrained(t, which, train);
-    if (!t->net || pick_outputs(t, err) < 0) {
+    if (!t->net || pick_outputs(t, err) < 0 || make_slots(t, err) < 0) {
         (void)ot_err_wrap(err, "test net %d", which);
         ot_test_free(t);
         return NULL;
@@ -110,6 +132,9 @@ void ot_test_free(struct ot_test *t)
         return;
     ot_net_free(t->net);
     ot_feeds_free(t->feeds);
+    for (int i = 0; t->slot && i < t->nout + t->nloss; i++)
+        ot_fetch_release(&t->slot[i]);
+    ot_free(t->slot);
     ot_free(t->host);
     ot_free(t->r.value);
     ot_free(t->weight);
@@ -129,47 +154,77 @@ struct ot_net *ot_test_net(const struct ot_test *t)
 
 /* ---- means of outputs ------------------------------------------------------------------------ */
 
+/* Of the batch just asked for. */
+static int ask_outputs(struct ot_test *t, struct ot_err *err)
+{
+    struct ot_fetch *slot = t->slot + t->nout;
+    const struct ot_net_blob *b;
+
+    for (int i = 0; i < t->nout; i++)
+        if (ot_fetch_ask(&t->slot[i], t->net, t->out[i], err) < 0)
+            return err->code;
+    for (size_t k = 0; (b = next_loss(t, &k)) != NULL;)
+        if (ot_fetch_ask(slot++, t->net, &b->b, err) < 0)
+            return err->code;
+    t->mark = t->net->env.dev->ops->mark(t->net->env.dev);
+    return 0;
+}
+
+static double loss_of(const struct ot_test *t)
+{
+    const struct ot_fetch *slot = t->slot + t->nout;
+    const struct ot_net_blob *b;
+    double loss = 0;
+
+    for (size_t k = 0; (b = next_loss(t, &k)) != NULL; slot++)
+        for (size_t j = 0; j < slot->n; j++)
+            loss += (double)b->loss_weight * (double)slot->v[j];
+    return loss;
+}
+
 static int add_outputs(struct ot_test *t, bool first, struct ot_err *err)
 {
     int k = 0;
 
+    t->net->env.dev->ops->wait(t->net->env.dev, t->mark);
+    if (ot_net_ok(t->net, err) < 0)
+        return err->code;
     for (int i = 0; i < t->nout; i++) {
         const struct ot_blob *b = t->out[i];
-        size_t n = ot_count(&b->data.shape), need = (size_t)k + n;
+        size_t n = t->slot[i].n, need = (size_t)k + n;
 
-        if (ot_grow(&t->host, &t->host_cap, n, sizeof *t->host, err) < 0 ||
-            ot_grow(&t->r.value, &t->value_cap, need, sizeof *t->r.value, err) < 0 ||
+        if (ot_grow(&t->r.value, &t->value_cap, need, sizeof *t->r.value, err) < 0 ||
             ot_grow(&t->weight, &t->weight_cap, need, sizeof *t->weight, err) < 0 ||
-            ot_grow(&t->r.name, &t->name_cap, need, sizeof *t->r.name, err) < 0 ||
-            ot_net_read(t->net, b, t->host, err) < 0)
+            ot_grow(&t->r.name, &t->name_cap, need, sizeof *t->r.name, err) < 0)
             return err->code;
         for (size_t j = 0; j < n; j++, k++) {
             t->r.name[k] = b->name;
             t->weight[k] = ((const struct ot_net_blob *)(const void *)b)->loss_weight;
-            t->r.value[k] = (first ? 0.0 : t->r.value[k]) + (double)t->host[j];
+            t->r.value[k] = (first ? 0.0 : t->r.value[k]) + (double)t->slot[i].v[j];
         }
     }
     t->r.n_values = k;
     t->r.weight = t->weight;
+    t->r.loss += loss_of(t) / t->source->test_iter;
+    t->r.images += ot_feeds_batch_size(t->feeds);
     return 0;
 }
 
+/* What a batch gave is added up when the next one has been asked for. */
 static int run_means(struct ot_test *t, bool (*stop)(void), struct ot_err *err)
 {
     int n = t->source->test_iter;
 
     t->r.loss = 0;
     for (int i = 0; i < n; i++) {
-        double loss;
-
         if (stop && stop())
             return ot_fail(err, OT_ESTOPPED, "stopped during a test");
-        if (ot_feeds_next(t->feeds, NULL, 0, 0, err) < 0 ||
-            ot_net_forward(t->net, &loss, err) < 0 || add_outputs(t, i == 0, err) < 0)
+        if (ot_feeds_next(t->feeds, NULL, 0, 0, err) < 0 || ot_net_forward(t->net, NULL, err) < 0 ||
+            (i > 0 && add_outputs(t, i == 1, err) < 0) || ask_outputs(t, err) < 0)
             return err->code;
-        t->r.loss += loss / n;
-        t->r.images += ot_feeds_batch_size(t->feeds);
     }
+    if (add_outputs(t, n == 1, err) < 0)
+        return err->code;
     for (int k = 0; k < t->r.n_values; k++)
         t->r.value[k] /= n;
     return 0;
