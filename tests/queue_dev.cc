@@ -124,14 +124,15 @@ template <class T> struct kept<const T *, std::enable_if_t<lies_on_host<T>>> {
     }
 };
 
-template <> struct kept<const float *const *, void> {
-    std::vector<const float *> v;
+// Arrays of device memory; coefficients (host_coeff) lie in the layer's state and stay.
+template <class F> struct kept<F *const *, void> {
+    std::vector<F *> v;
 
-    kept(const float *const *p, int n) : v(p, p + n)
+    kept(F *const *p, int n) : v(p, p + n)
     {
     }
 
-    const float *const *get()
+    F *const *get()
     {
         return v.data();
     }
@@ -193,11 +194,13 @@ template <class... P> void at_once(void (*f)(ot_dev *, P...), ot_dev *dev, P... 
     tell(q, "");
 }
 
-template <class... P> constexpr bool has_plan = (std::is_same<P, ot_plan **>::value || ...);
+template <class... P>
+constexpr bool answers =
+    ((std::is_same<P, ot_plan **>::value || std::is_same<P, const ot_format **>::value) || ...);
 
 template <class... P> void submit(void (*f)(ot_dev *, P...), ot_dev *dev, P... p)
 {
-    if constexpr (has_plan<P...>)
+    if constexpr (answers<P...>)
         at_once(f, dev, p...);
     else
         call(f, dev, p...);
