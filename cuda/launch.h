@@ -24,6 +24,9 @@ extern "C" cudaStream_t ot_cuda_stream(struct ot_dev *dev);
                 ot_cuda_launched((dev), #kernel);                                 \
             }                                                                     \
         } while (0)
+
+/* A large argument of a kernel, which threads read and none changes. */
+#    define OT_ARGUMENT(type) const __grid_constant__ type
 #endif
 
 /* Threads of a block for loops over elements; of one that works on a whole image; of a warp. */

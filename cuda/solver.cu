@@ -67,7 +67,7 @@ __device__ __forceinline__ static bool aligned(const void *p)
 
 template <int N>
 __global__ static void __launch_bounds__(OT_THREADS)
-    grad_norm(const __grid_constant__ struct segs<N> t, bool add, struct ot_sums *part,
+    grad_norm(OT_ARGUMENT(struct segs<N>) t, bool add, struct ot_sums *part,
               unsigned *arrived, double *norm)
 {
     size_t from, to;
@@ -165,7 +165,7 @@ __device__ __forceinline__ static void step(const struct ot_update_rule &rule,
 
 template <enum ot_update_kind KIND, int N>
 __global__ static void __launch_bounds__(OT_THREADS)
-    solver_update(const __grid_constant__ struct segs<N> t,
+    solver_update(OT_ARGUMENT(struct segs<N>) t,
                   const __grid_constant__ struct ot_update_rule r, const struct ot_step *step_now,
                   const double *norm)
 {

@@ -438,8 +438,10 @@ const char *ot_fake_self_lanes_exchange_within_their_group(void)
             got[t][2] = __shfl_down_sync(~0u, t, 1, 8);
             got[t][3] = __shfl_up_sync(~0u, t, 4);
             got[t][4] = __ballot_sync(~0u, t % 3 == 0);
-            if (t % 32 < 16) // a part of the warp
-                got[t][5] = __ballot_sync(0xffffu, t % 2);
+            if (t % 3 == 0 && t < 32) // a part of the warp, and the rest of it
+                got[t][5] = __ballot_sync(0x49249249u, t % 2);
+            else if (t < 32)
+                got[t][5] = __shfl_sync(~0x49249249u, t, 31);
             for (int lanes = 16; lanes; lanes /= 2)
                 v += __shfl_xor_sync(~0u, v, lanes);
             if (t % 32 == 0)
@@ -454,7 +456,7 @@ const char *ot_fake_self_lanes_exchange_within_their_group(void)
             EXPECT(got[t][2] == (t % 8 < 7 ? t + 1 : t));
             EXPECT(got[t][3] == (t % 32 >= 4 ? t - 4 : t));
             EXPECT(got[t][4] == (t < 32 ? 0x49249249u : 0x92492492u));
-            EXPECT(got[t][5] == (t % 32 < 16 ? 0xaaaau : 0u));
+            EXPECT(got[t][5] == (t >= 32 ? 0u : t % 3 == 0 ? 0x08208208u : 31u));
         }
         EXPECT(sum == 63.0 * 64.0 / 2.0);
     }

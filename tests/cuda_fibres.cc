@@ -42,9 +42,10 @@ struct fibre {
 struct thread {
     struct fibre *on;
     enum state state;
-    unsigned mask;         // IN_WARP: who takes part
-    bool offers;           // slot is what this thread now offers
-    unsigned char slot[8]; // to its warp
+    unsigned mask;          // IN_WARP: who takes part
+    unsigned char offer[8]; // to its warp
+    unsigned char given[8]; // what it offered when it was last let go
+    uint64_t meeting;       // which that was
 };
 
 std::vector<fibre *> &idle = *new std::vector<fibre *>(); // lives as long as the program
@@ -54,6 +55,9 @@ thread threads[most_threads];
 unsigned order[most_threads];
 unsigned count, current, cursor; // order[cursor...] are yet to be looked at in this pass
 unsigned at_barrier;             // how many wait there
+unsigned in_warp[most_threads / warp], alive[most_threads / warp]; // with a full mask; at all
+bool partly, woken; // someone waits with another mask; someone can go on
+uint64_t meetings;
 const std::function<void()> *body;
 const char *kernel_name;
 uint64_t way;
@@ -201,6 +205,33 @@ fibre *next_fibre()
     return &scheduler;
 }
 
+void let_go(unsigned t)
+{
+    memcpy(threads[t].given, threads[t].offer, sizeof threads[t].given);
+    threads[t].meeting = meetings;
+    threads[t].state = READY;
+    woken = true;
+}
+
+// Lets a whole warp go when all of it that is alive has arrived.
+void look_at_warp(unsigned w)
+{
+    if (in_warp[w] == 0 || in_warp[w] < alive[w])
+        return;
+    in_warp[w] = 0;
+    meetings++;
+    for (unsigned t = w * warp; t < (w + 1) * warp && t < count; t++)
+        if (threads[t].state == IN_WARP)
+            let_go(t);
+}
+
+void end_thread()
+{
+    threads[current].state = DONE;
+    alive[current / warp]--;
+    look_at_warp(current / warp);
+}
+
 // A fibre's life: threads that have not begun, until something else is next.
 void work()
 {
@@ -213,8 +244,7 @@ void work()
             be(static_cast<unsigned>(&t - threads));
             t.on = running;
             (*body)();
-            threads[current].state = DONE;
-            threads[current].offers = false;
+            end_thread();
         }
         idle.push_back(running);
         next = next_fibre();
@@ -227,6 +257,12 @@ void wait_as(enum state s)
 {
     threads[current].state = s;
     at_barrier += s == AT_BARRIER;
+    if (s == IN_WARP && threads[current].mask == ~0u) {
+        in_warp[current / warp]++;
+        look_at_warp(current / warp);
+    } else if (s == IN_WARP) {
+        partly = true;
+    }
     go(running, next_fibre());
 }
 
@@ -244,40 +280,53 @@ bool warp_is_there(unsigned t)
     return true;
 }
 
-// Lets go whoever waits for others that have all arrived; returns whether anyone could go on.
-bool release()
+// Lets go whoever waits for others that have all arrived.
+void release()
 {
     static bool ready[most_threads];
-    bool any = false;
 
     if (at_barrier == count) {
         at_barrier = 0;
+        woken = true;
         for (unsigned t = 0; t < count; t++)
             threads[t].state = READY;
-        return true;
+    }
+    if (!partly)
+        return;
+    partly = false;
+    for (unsigned t = 0; t < count; t++) {
+        ready[t] = threads[t].state == IN_WARP && threads[t].mask != ~0u && warp_is_there(t);
+        partly = partly || (threads[t].state == IN_WARP && !ready[t]);
     }
     for (unsigned t = 0; t < count; t++) {
-        ready[t] = threads[t].state == IN_WARP && warp_is_there(t);
-        any = any || ready[t];
+        if (!ready[t])
+            continue;
+        meetings++;
+        for (unsigned l = t; l < (t / warp + 1) * warp && l < count; l++)
+            if (ready[l] && threads[l].mask == threads[t].mask) {
+                ready[l] = false;
+                let_go(l);
+            }
     }
-    for (unsigned t = 0; t < count; t++)
-        if (ready[t])
-            threads[t].state = READY;
-    return any;
 }
 
 void run_block()
 {
     at_barrier = 0;
-    for (unsigned t = 0; t < count; t++) {
+    partly = false;
+    for (unsigned t = 0; t < count; t++)
         threads[t].state = FRESH;
-        threads[t].offers = false;
+    for (unsigned w = 0; w * warp < count; w++) {
+        alive[w] = std::min(warp, count - w * warp);
+        in_warp[w] = 0;
     }
     do {
+        woken = false;
         cursor = 0;
         for (fibre *f; (f = next_fibre()) != &scheduler;)
             go(&scheduler, f);
-    } while (release());
+        release();
+    } while (woken);
     for (unsigned t = 0; t < count; t++)
         if (threads[t].state != DONE) {
             char what[160];
@@ -302,24 +351,25 @@ void set_order(uint64_t *random)
         std::swap(order[i - 1], order[next_random(random) % i]);
 }
 
-// Offers v to the warp; afterwards peer(lane) has what that lane offers, until leave_warp().
+// Offers v to the lanes of the mask, and waits for them.
 void meet_warp(unsigned mask, const void *v, size_t bytes)
 {
     thread &t = threads[current];
 
     if (!(mask >> current % warp & 1))
         ot_kernel_wrong(kernel_name, "a lane is not in the mask that it names");
-    memset(t.slot, 0xa5, sizeof t.slot);
-    memcpy(t.slot, v, bytes);
-    t.offers = true;
+    memcpy(t.offer, v, bytes);
     t.mask = mask;
     wait_as(IN_WARP);
 }
 
-void leave_warp()
+// What thread `from` offered at the meeting that this one comes from; false: it was not there.
+bool taken(unsigned from, void *v, size_t bytes)
 {
-    wait_as(IN_WARP);
-    threads[current].offers = false;
+    if (from >= count || threads[from].meeting != threads[current].meeting)
+        return false;
+    memcpy(v, threads[from].given, bytes);
+    return true;
 }
 
 } // namespace
@@ -378,14 +428,9 @@ void __syncwarp(unsigned mask)
 
 void ot_host_shuffle(unsigned mask, void *v, size_t bytes, unsigned lane)
 {
-    const unsigned from = current / warp * warp + lane;
-
     meet_warp(mask, v, bytes);
-    if (from < count && threads[from].offers && mask >> lane & 1)
-        memcpy(v, threads[from].slot, bytes);
-    else
+    if (!taken(current / warp * warp + lane, v, bytes))
         memset(v, 0xa5, bytes); // undefined on a GPU
-    leave_warp();
 }
 
 unsigned ot_host_lane()
@@ -397,15 +442,11 @@ unsigned __ballot_sync(unsigned mask, int predicate)
 {
     const unsigned first = current / warp * warp;
     unsigned votes = 0;
+    int other;
 
     meet_warp(mask, &predicate, sizeof predicate);
-    for (unsigned l = 0; l < warp && first + l < count; l++) {
-        int other;
-
-        memcpy(&other, threads[first + l].slot, sizeof other);
-        if (mask >> l & 1 && threads[first + l].offers && other)
+    for (unsigned l = 0; l < warp; l++)
+        if (taken(first + l, &other, sizeof other) && other)
             votes |= 1u << l;
-    }
-    leave_warp();
     return votes;
 }

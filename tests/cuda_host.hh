@@ -283,7 +283,10 @@ static void ot_host_queue(struct ot_dev *dev, const char *kernel, dim3 grid, dim
     do {                                                                                   \
         if ((dev)->latch.code == OT_OK)                                                    \
             ot_host_queue((dev), #kernel, (grid), (block), (shared),                       \
-                          [](auto... a) { kernel(a...); }, __VA_ARGS__);                   \
+                          [](const auto &...a) { kernel(a...); }, __VA_ARGS__);                   \
     } while (0)
+
+// Kept once per launch, not copied for every thread.
+#define OT_ARGUMENT(type) const type &
 
 #endif
