@@ -229,18 +229,15 @@ __device__ __forceinline__ static void ot_add_run(const struct ot_rows &r, const
         sum[s][j] += (double)u[s][j];
 }
 
-template <unsigned V, class Term, class T>
-__global__ static void ot_sum_rows(const struct ot_rows r, const T *a, const T *b, double *part)
+/* The sums of a block's threads, to its part. */
+template <unsigned V, int S>
+__device__ static void ot_put_rows(const struct ot_rows &r, const struct ot_place &t,
+                                   const double sum[S][V], double *part)
 {
     __shared__ double shared[OT_THREADS * V];
-    const struct ot_place t = ot_place<V>(r);
     const unsigned width = r.groups * V, column = blockIdx.x % r.across;
-    double sum[Term::sums][V] = {};
 
-    for (unsigned row = t.from + t.first; t.works && row < t.end;
-         row += ot_summing<T>::run * r.step)
-        ot_add_run<V, Term>(r, t, row, a, b, sum);
-    for (int s = 0; s < Term::sums; s++) {
+    for (int s = 0; s < S; s++) {
         OT_UNROLL
         for (unsigned j = 0; j < V; j++)
             if (t.works)
@@ -257,6 +254,18 @@ __global__ static void ot_sum_rows(const struct ot_rows r, const T *a, const T *
         }
         __syncthreads();
     }
+}
+
+template <unsigned V, class Term, class T>
+__global__ static void ot_sum_rows(const struct ot_rows r, const T *a, const T *b, double *part)
+{
+    const struct ot_place t = ot_place<V>(r);
+    double sum[Term::sums][V] = {};
+
+    for (unsigned row = t.from + t.first; t.works && row < t.end;
+         row += ot_summing<T>::run * r.step)
+        ot_add_run<V, Term>(r, t, row, a, b, sum);
+    ot_put_rows<V, Term::sums>(r, t, sum, part);
 }
 
 /* Any other order: block by block a part of a channel's rows. */

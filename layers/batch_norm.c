@@ -9,6 +9,9 @@
  * what they get without a param message, and what Caffe makes of three of them whatever they say.
  *
  * Runs in the order of its input where channels lie in blocks.  Backward reads the output only.
+ *
+ * With a Scale, and perhaps a ReLU, fused into it (l->fused_scale) one pass does all of it with the
+ * Scale's parameters, whose gradients come with this layer's backward; that reads the input only.
  */
 #include "layers/bn_math.h"
 #include "layers/layer.h"
@@ -83,13 +86,22 @@ static int batch_norm_plan(struct ot_layer *l, struct ot_err *err)
     struct batch_norm *s = l->state;
 
     (void)err;
-    s->g.block = s->g.inner == 1 ? s->g.c : keep ? x->fmt->block : 1;
+    if (l->fused_scale)
+        l->reads = OT_LAYER_BWD_NEEDS_IN;
+    s->g.block = keep ? x->fmt->block : 1;
+    if (s->g.inner == 1 && s->g.c % s->g.block == 0) /* rows without padding */
+        s->g.block = s->g.c;
     s->g.type = keep ? x->fmt->type : OT_F32;
     l->in_fmt[0] = l->out[0]->data.fmt = keep ? x->fmt : NULL;
     l->out[0]->data.elems = keep ? x->elems : ot_count(&x->shape);
     l->ws_bytes[0] = 3 * ot_bn_channels(&s->g) * sizeof(float);
     l->scratch_bytes = ot_bn_scratch(&s->g);
     return 0;
+}
+
+static const float *scale_param(const struct ot_layer *l, int i)
+{
+    return i < l->fused_scale->nparam ? l->fused_scale->param[i]->data.data : NULL;
 }
 
 static void batch_norm_forward(struct ot_layer *l)
@@ -109,14 +121,40 @@ static void batch_norm_forward(struct ot_layer *l)
         if (!l->env->frozen_stats)
             k->bn_running(l->dev, &s->g, s->fraction, stat, sum[0], sum[1], sum[2]);
     }
-    k->bn_fwd(l->dev, &s->g, l->in[0]->data.data, stat, l->out[0]->data.data);
+    if (l->fused_scale)
+        k->bn_affine_fwd(l->dev, &s->g, l->fused_relu, l->in[0]->data.data, stat, scale_param(l, 0),
+                         scale_param(l, 1), l->out[0]->data.data);
+    else
+        k->bn_fwd(l->dev, &s->g, l->in[0]->data.data, stat, l->out[0]->data.data);
+}
+
+static void fused_backward(struct ot_layer *l)
+{
+    const struct batch_norm *s = l->state;
+    struct ot_layer *const scale = l->fused_scale;
+    const bool want[2] = { ot_want_param(scale, 0), ot_want_param(scale, 1) };
+    const float beta = want[0] || want[1] ? ot_layer_common_beta(scale) : 0.0f;
+    float *d[2];
+
+    for (int i = 0; i < 2; i++) {
+        d[i] = want[i] ? scale->param[i]->grad.data : NULL;
+        if (d[i] && beta == 0.0f && s->g.n * s->g.inner == 0)
+            l->dev->k->fill(l->dev, OT_F32, s->g.c, 0.0f, d[i]);
+    }
+    if (s->g.n * s->g.inner > 0 && (d[0] || d[1] || ot_want_in(l, 0)))
+        l->dev->k->bn_affine_bwd(l->dev, &s->g, s->global, l->fused_relu, l->in[0]->data.data,
+                                 l->ws[0], scale_param(l, 0), scale_param(l, 1),
+                                 l->out[0]->grad.data, l->scratch, beta, d[0], d[1],
+                                 ot_want_in(l, 0) ? l->in[0]->grad.data : NULL);
 }
 
 static void batch_norm_backward(struct ot_layer *l)
 {
     const struct batch_norm *s = l->state;
 
-    if (ot_want_in(l, 0) && s->g.n * s->g.inner > 0)
+    if (l->fused_scale)
+        fused_backward(l);
+    else if (ot_want_in(l, 0) && s->g.n * s->g.inner > 0)
         l->dev->k->bn_bwd(l->dev, &s->g, s->global, l->out[0]->data.data, l->ws[0],
                           l->out[0]->grad.data, l->scratch, l->in[0]->grad.data);
 }
@@ -129,7 +167,8 @@ const struct ot_layer_ops ot_layer_batch_norm = {
     .max_in = 1,
     .min_out = 1,
     .max_out = 1,
-    .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT,
+    .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_SCALE |
+             OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
     .setup = batch_norm_setup,
     .reshape = batch_norm_reshape,
     .plan = batch_norm_plan,

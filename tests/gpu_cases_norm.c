@@ -1,4 +1,7 @@
 /* gpu_cases_norm.c - cases of the normalising layers and of convolution's relatives. */
+#include "layers/bf16_math.h"
+#include "layers/bn_math.h"
+#include "tests/check.h"
 #include "tests/gpu_cases.h"
 
 #define BN(param)  "layer { type: 'BatchNorm' bottom: 'a' top: 'b' batch_norm_param { " param " } }"
@@ -12,7 +15,164 @@ static void give_statistics(struct ot_mini *m)
     m->param[2].v[0] = 2.5f;
 }
 
+/* ---- normalising, scale, shift and ReLU in one pass ---------------------------------------- */
+
+struct affine { /* all of the device; p: stat, gamma, shift, their gradients */
+    struct ot_bn_geom g;
+    struct ot_tensor x, dy, y;
+    double *scratch;
+    float *stat, *gamma, *shift, *dgamma, *dshift;
+};
+
+static void *room(struct ot_dev *dev, size_t bytes)
+{
+    struct ot_err err = OT_ERR_INIT;
+    void *p = dev->ops->alloc(dev, bytes, &err);
+
+    assert_non_null(p);
+    return p;
+}
+
+/* A blob that the device keeps so, with the values of `plain` (OT_RAW of them) as bf16 has them. */
+static struct ot_tensor stored(struct ot_dev *dev, const struct ot_shape *shape, bool last,
+                               enum ot_type type, float *plain)
+{
+    static float host[OT_RAW];
+    const struct ot_tensor from = { *shape, NULL, ot_count(shape), plain };
+    struct ot_tensor t = from;
+
+    dev->ops->download(dev, host, plain, sizeof host);
+    for (size_t i = 0; i < OT_RAW; i++)
+        host[i] = ot_bf16_to(ot_bf16_from(host[i]));
+    dev->ops->upload(dev, plain, host, sizeof host);
+    dev->k->format_of(dev, shape, last, type, &t.fmt);
+    if (t.fmt)
+        t.elems = t.fmt->elems;
+    t.data = room(dev, (t.elems + 1) * sizeof(float));
+    dev->k->reorder(dev, &from, &t);
+    return t;
+}
+
+static void take(struct ot_dev *dev, struct ot_cuda_raw *r, const float *from, size_t n)
+{
+    assert_true(r->n_out + n <= OT_RAW_OUT);
+    dev->ops->download(dev, r->out + r->n_out, from, n * sizeof(float));
+    r->n_out += n;
+}
+
+static void take_blob(struct ot_dev *dev, struct ot_cuda_raw *r, const struct ot_tensor *t)
+{
+    const struct ot_tensor plain = { t->shape, NULL, ot_count(&t->shape), r->z };
+
+    dev->k->reorder(dev, t, &plain);
+    take(dev, r, r->z, plain.elems);
+}
+
+/* Each combination of ReLU and fixed statistics; gradients overwritten, added to, not wanted. */
+static void run_affine(struct ot_dev *dev, struct ot_cuda_raw *r, const struct affine *a)
+{
+    const struct ot_kernels *k = dev->k;
+
+    for (int way = 0; way < 4; way++) {
+        const bool relu = way % 2, fixed = way / 2, shifts = way != 1;
+
+        k->bn_affine_fwd(dev, &a->g, relu, a->x.data, a->stat, a->gamma, shifts ? a->shift : NULL,
+                         a->y.data);
+        take_blob(dev, r, &a->y);
+        k->bn_affine_bwd(dev, &a->g, fixed, relu, a->x.data, a->stat, a->gamma,
+                         shifts ? a->shift : NULL, a->dy.data, a->scratch, way < 2 ? 0.0f : 1.0f,
+                         way == 3 ? NULL : a->dgamma, shifts ? a->dshift : NULL, a->y.data);
+        take_blob(dev, r, &a->y);
+        take(dev, r, a->dgamma, a->g.c);
+        take(dev, r, a->dshift, a->g.c);
+    }
+    k->bn_affine_bwd(dev, &a->g, false, true, a->x.data, a->stat, a->gamma, a->shift, a->dy.data,
+                     a->scratch, 0.0f, a->dgamma, a->dshift, NULL);
+    take(dev, r, a->dgamma, a->g.c);
+}
+
+static void affine_case(struct ot_dev *dev, struct ot_cuda_raw *r, struct ot_shape shape, bool last,
+                        enum ot_type type)
+{
+    struct affine a = { .x = stored(dev, &shape, last, type, r->x),
+                        .dy = stored(dev, &shape, last, type, r->y) };
+    const size_t c = (size_t)ot_dim(&shape, 1);
+    float *p;
+
+    a.y = a.x;
+    a.y.data = room(dev, (a.y.elems + 1) * sizeof(float));
+    a.g = (struct ot_bn_geom){ .n = (size_t)shape.dim[0],
+                               .c = c,
+                               .inner = ot_count_range(&shape, 2, shape.nd),
+                               .block = a.x.fmt && a.x.fmt->block ? a.x.fmt->block : 1,
+                               .type = ot_type_of(a.x.fmt) };
+    if (a.g.inner == 1)
+        a.g.block = c;
+    a.scratch = room(dev, ot_bn_scratch(&a.g));
+    p = room(dev, 7 * c * sizeof *p);
+    a.stat = p;
+    a.gamma = p + 3 * c;
+    a.shift = p + 4 * c;
+    a.dgamma = p + 5 * c;
+    a.dshift = p + 6 * c;
+    dev->k->copy(dev, OT_F32, 4 * c, r->z, a.gamma);
+    dev->k->bn_stats(dev, &a.g, 1e-3f, a.x.data, a.scratch, a.stat);
+    run_affine(dev, r, &a);
+    dev->ops->sync(dev);
+    dev->ops->free(dev, a.x.data);
+    dev->ops->free(dev, a.dy.data);
+    dev->ops->free(dev, a.y.data);
+    dev->ops->free(dev, a.scratch);
+    dev->ops->free(dev, p);
+}
+
+static void raw_affine_plain(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    affine_case(dev, r, ot_shape4(3, 7, 9, 11), false, OT_F32);
+    affine_case(dev, r, ot_shape4(37, 19, 1, 1), false, OT_F32);
+}
+
+static void raw_affine_last(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    affine_case(dev, r, ot_shape4(3, 8, 9, 11), true, OT_F32);
+    affine_case(dev, r, ot_shape4(2, 65, 3, 5), true, OT_F32);
+    affine_case(dev, r, ot_shape4(3, 264, 3, 3), true, OT_F32);
+}
+
+static void raw_affine_bf16(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    affine_case(dev, r, ot_shape4(3, 8, 9, 11), true, OT_BF16);
+    affine_case(dev, r, ot_shape4(2, 65, 3, 5), true, OT_BF16);
+    affine_case(dev, r, ot_shape4(3, 264, 3, 3), true, OT_BF16);
+}
+
+/* 20 channels in blocks of 16; what is in padding is 0 before and after. */
+static void raw_affine_blocks(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    const struct ot_bn_geom g = { 3, 20, 11, 16, OT_F32 };
+    const size_t n = 3 * 32 * 11;
+    double *scratch = room(dev, ot_bn_scratch(&g));
+
+    for (int relu = 0; relu < 2; relu++) {
+        float *stat = r->y + 20000, *d = r->y + 30000;
+
+        dev->k->bn_stats(dev, &g, 1e-3f, r->x, scratch, stat);
+        dev->k->bn_affine_fwd(dev, &g, relu, r->x, stat, r->y + 5000, r->y + 6000, r->z);
+        take(dev, r, r->z, n);
+        dev->k->bn_affine_bwd(dev, &g, false, relu, r->x, stat, r->y + 5000, r->y + 6000, r->y,
+                              scratch, (float)relu, d, d + 20, r->z);
+        take(dev, r, r->z, n);
+        take(dev, r, d, 40);
+    }
+    dev->ops->sync(dev);
+    dev->ops->free(dev, scratch);
+}
+
 const struct ot_cuda_case ot_cuda_cases_norm[] = {
+    { .name = "normalise, scale, shift, ReLU", .raw = raw_affine_plain },
+    { .name = "normalise, scale, shift, ReLU, channels last", .raw = raw_affine_last },
+    { .name = "normalise, scale, shift, ReLU, bf16", .raw = raw_affine_bf16, .tol = 1.0 / 128 },
+    { .name = "normalise, scale, shift, ReLU, in blocks", .raw = raw_affine_blocks },
     { .name = "batch normalisation",
       .text = BN("eps: 1e-3"),
       .n_in = 1,

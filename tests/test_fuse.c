@@ -96,8 +96,9 @@ static void close_both(struct ot_kit k[2])
 
 static void the_layers_that_one_pass_does_have_none_of_their_own(void **state)
 {
-    static const char *const gone[] = { "relu_sum" };
-    static const char *const there[] = { "relu_leaky", "relu_most" };
+    static const char *const gone[] = { "scale0",   "relu0",  "scale1", "relu1",    "scale2",
+                                        "relu_sum", "scale3", "relu3",  "scale_fc", "relu_fc" };
+    static const char *const there[] = { "scale_data", "relu_leaky", "relu_most" };
     struct ot_kit k[2];
 
     (void)state;
@@ -183,19 +184,36 @@ static void a_test_net_uses_the_parameters_it_shares(void **state)
         forward_both(train, pass);
         forward_both(test, pass + 7);
     }
+    assert_true(absent(&test[1], "scale_data")); /* nobody has a backward there */
     close_both(test);
     close_both(train);
 }
 
-static void nothing_is_fused_where_every_blob_is_kept(void **state)
+static void a_blob_that_somebody_keeps_is_computed(void **state)
 {
-    struct ot_kit k = ot_kit_file("norms", (struct ot_net_conf){ .keep_all = true });
+    static const char *const keep[] = { "b1" };
+    const struct ot_net_conf conf = { .keep = keep, .nkeep = 1 };
+    struct ot_net_conf apart = conf;
+    struct ot_kit k[2];
 
     (void)state;
-    ot_kit_fill(&k, 3, 5);
-    (void)ot_kit_forward(&k);
-    assert_false(absent(&k, "relu_sum"));
-    ot_kit_close(&k);
+    apart.no_fusion = true;
+    k[0] = ot_kit_file("norms", apart);
+    k[1] = ot_kit_file("norms", conf);
+    for (int i = 0; i < 2; i++) {
+        ot_kit_fill(&k[i], 3, 5);
+        (void)ot_kit_forward(&k[i]);
+    }
+    assert_false(absent(&k[1], "scale1"));
+    assert_true(absent(&k[1], "scale0"));
+    same_blob(&k[1], &k[0], "b1");
+    close_both(k);
+    k[1] = ot_kit_file("norms", (struct ot_net_conf){ .keep_all = true });
+    ot_kit_fill(&k[1], 3, 5);
+    (void)ot_kit_forward(&k[1]);
+    assert_false(absent(&k[1], "scale0"));
+    assert_false(absent(&k[1], "relu_sum"));
+    ot_kit_close(&k[1]);
 }
 
 static void the_table_shows_what_is_fused(void **state)
@@ -208,12 +226,47 @@ static void the_table_shows_what_is_fused(void **state)
     open_both(k, (struct ot_net_conf){ 0 });
     forward_both(k, 0);
     ot_net_table(k[1].net, &text);
-    line = strstr(text.buf, "relu_sum");
+    line = strstr(text.buf, "scale0");
     assert_non_null(line);
     assert_non_null(strstr(line, "fused"));
     assert_true(strstr(line, "fused") < strchr(line, '\n'));
     ot_str_release(&text);
     close_both(k);
+}
+
+/* 19 channels of one place lie in blocks with padding where convolution likes that. */
+static void channels_of_one_place_are_normalised_each_by_itself(void **state)
+{
+    static const char text[] =
+        "layer { name: 'data' type: 'Input' top: 'data' "
+        "  input_param { shape { dim: [6, 3, 4, 4] } } }"
+        "layer { name: 'c' type: 'Convolution' bottom: 'data' top: 'c' convolution_param { "
+        "  num_output: 19 kernel_size: 4 weight_filler { type: 'msra' } } }"
+        "layer { name: 'bn' type: 'BatchNorm' bottom: 'c' top: 'bn' }"
+        "layer { name: 's' type: 'Scale' bottom: 'bn' top: 's' scale_param { bias_term: true } }";
+
+    (void)state;
+    for (int fused = 0; fused < 2; fused++) {
+        struct ot_kit k = ot_kit_open(text, (struct ot_net_conf){ .no_fusion = !fused });
+        float *y;
+
+        ot_kit_fill(&k, 1, 2);
+        (void)ot_kit_forward(&k);
+        assert_int_equal(absent(&k, "s"), fused);
+        y = ot_kit_blob(k.net, "s", NULL);
+        for (size_t c = 0; c < 19; c++) {
+            double sum = 0, squares = 0;
+
+            for (size_t n = 0; n < 6; n++) {
+                sum += (double)y[n * 19 + c];
+                squares += (double)y[n * 19 + c] * (double)y[n * 19 + c];
+            }
+            assert_near(sum, 0, 1e-5);
+            assert_near(squares, 6, 0.01);
+        }
+        ot_free(y);
+        ot_kit_close(&k);
+    }
 }
 
 int main(void)
@@ -224,8 +277,9 @@ int main(void)
         cmocka_unit_test(gradients_of_several_passes_add_up),
         cmocka_unit_test(frozen_statistics_stay_as_they_are),
         cmocka_unit_test(a_test_net_uses_the_parameters_it_shares),
-        cmocka_unit_test(nothing_is_fused_where_every_blob_is_kept),
+        cmocka_unit_test(a_blob_that_somebody_keeps_is_computed),
         cmocka_unit_test(the_table_shows_what_is_fused),
+        cmocka_unit_test(channels_of_one_place_are_normalised_each_by_itself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
