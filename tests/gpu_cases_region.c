@@ -31,6 +31,20 @@ static void give_many_rois(struct ot_mini *m)
     }
 }
 
+/* 13 bins of 7, 14 or 28 columns: in float the last one ends a column beyond the RoI. */
+static void give_overhanging_rois(struct ot_mini *m)
+{
+    for (size_t r = 0; r < m->in[1].n / 5; r++) {
+        float *roi = m->in[1].v + 5 * r;
+
+        roi[0] = 0.0f;
+        roi[1] = floorf(unit(r, 0) * 10.0f);
+        roi[2] = floorf(unit(r, 1) * 4.0f);
+        roi[3] = roi[1] + (float)(7 << r % 3) - 1.0f;
+        roi[4] = roi[2] + 5.0f;
+    }
+}
+
 /* Scores with ties and NaN; boxes of an image of 300 x 320 that overlap in heaps. */
 static void give_crowd(struct ot_mini *m)
 {
@@ -97,6 +111,12 @@ const struct ot_cuda_case ot_cuda_cases_region[] = {
       .n_in = 2,
       .in = { { 4, { 1, 9, 1, 1 } }, { 2, { 12, 5 } } },
       .give = give_many_rois,
+      .tol = 1e-12 },
+    { .name = "RoI pooling, bins beyond the RoI",
+      .text = POOL("pooled_h: 2 pooled_w: 13 spatial_scale: 1"),
+      .n_in = 2,
+      .in = { { 4, { 1, 6, 11, 40 } }, { 2, { 20, 5 } } },
+      .give = give_overhanging_rois,
       .tol = 1e-12 },
     { .name = "proposal, 3744 anchors of two images",
       .text = PROPOSAL("pre_nms_top_n: 3000 post_nms_top_n: 900 nms_thresh: 0.7 min_size: 4"),
