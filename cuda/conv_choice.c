@@ -191,15 +191,13 @@ cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
     return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* Tells cuDNN the algorithm's kind of arithmetic; whether it then runs, as far as can be seen. */
+/* Whether the algorithm runs, as far as can be seen. */
 static bool works(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
                   struct ot_conv_bench *b, const struct ot_conv_algo *a)
 {
     const bool usual = d->type == OT_F32 && !d->last;
-    cudnnStatus_t s = cudnnSetConvolutionMathType(d->op[way], a->math);
+    cudnnStatus_t s;
 
-    if (s != CUDNN_STATUS_SUCCESS)
-        return false;
     if (usual || ot_cuda_recording(dev) || !make_bench(dev, d, b) || a->bytes > b->room_bytes)
         return true;
     if (way == OT_CONV_FORWARD)
@@ -241,6 +239,9 @@ static cudnnStatus_t first_of(struct ot_dev *dev, const struct ot_conv_desc *d,
             continue;
         if (d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32)
             rank[i].a.math = CUDNN_FMA_MATH;
+        s = cudnnSetConvolutionMathType(d->op[way], rank[i].a.math);
+        if (s != CUDNN_STATUS_SUCCESS)
+            return s; /* says nothing of the algorithm: not kept */
         if (works(dev, d, way, bench, &rank[i].a)) {
             *algo = rank[i].a;
             return CUDNN_STATUS_SUCCESS;
