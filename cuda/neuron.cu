@@ -1,44 +1,9 @@
 /*
- * neuron.cu - kernels of one element: ReLU, dropout, Eltwise; biases of matrices.
+ * neuron.cu - kernels of one element: ReLU, dropout, Eltwise.
  */
 #include "cuda/map.h"
 #include "layers/channel_math.h"
 #include "layers/neuron_math.h"
-
-/* ---- biases of matrices -------------------------------------------------------------------- */
-
-__global__ static void bias_rows(size_t rows, size_t cols, const float *b, float *y)
-{
-    OT_EACH (i, rows * cols)
-        y[i] += b[i % cols];
-}
-
-extern "C" void ot_cuda_bias_rows(struct ot_dev *dev, size_t rows, size_t cols, const float *b,
-                                  float *y)
-{
-    if (rows && cols)
-        OT_LAUNCH(dev, bias_rows, ot_grid(rows * cols), OT_THREADS, rows, cols, b, y);
-}
-
-__global__ static void bias_sums(size_t rows, size_t cols, const float *dy, float beta, float *db)
-{
-    OT_EACH (c, cols) {
-        float s = 0.0f;
-
-        for (size_t r = 0; r < rows; r++)
-            s += dy[r * cols + c];
-        db[c] = beta == 0.0f ? s : s + beta * db[c];
-    }
-}
-
-extern "C" void ot_cuda_bias_sums(struct ot_dev *dev, size_t rows, size_t cols, const float *dy,
-                                  float beta, float *db)
-{
-    if (cols)
-        OT_LAUNCH(dev, bias_sums, ot_grid(cols), OT_THREADS, rows, cols, dy, beta, db);
-}
-
-/* ---- element by element -------------------------------------------------------------------- */
 
 struct relu {
     float slope;
