@@ -462,6 +462,55 @@ static void fifty_mined_iterations_on_the_host_decide_as_on_the_cpu(void **state
         fail_msg("%s", wrong);
 }
 
+static double mean_loss(const struct ot_gpu_mined *run)
+{
+    double sum = 0;
+
+    for (int i = 0; i < OT_GPU_ITERS; i++)
+        sum += run->loss[i];
+    return sum / OT_GPU_ITERS;
+}
+
+/* Another arithmetic: other decisions here and there, but it learns what fp32 learns. */
+static void fifty_with(enum ot_compute compute, enum ot_gpu_job job,
+                       struct ot_dev *(*open)(const struct ot_dev_conf *conf, struct ot_err *err))
+{
+    static struct ot_gpu_mined want, got;
+    const struct ot_dev_conf conf = { .deterministic = true, .compute = compute };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev = open(&conf, &err);
+
+    assert_ok(dev ? 0 : err.code, &err);
+    ot_gpu_mine(cpu, job, &want);
+    ot_gpu_mine(dev, job, &got);
+    ot_dev_close(dev);
+    print_message("compute %d, job %d: mean loss %.4f, in fp32 %.4f\n", (int)compute, (int)job,
+                  mean_loss(&got), mean_loss(&want));
+    assert_near(mean_loss(&got), mean_loss(&want), 0.1 * mean_loss(&want));
+    assert_true(got.rows > 0 && got.loss[0] != want.loss[0]);
+}
+
+static struct ot_dev *open_gpu(const struct ot_dev_conf *conf, struct ot_err *err)
+{
+    return ot_dev_open_conf("cuda:0", conf, err);
+}
+
+static void fifty_mined_iterations_in_bf16_learn_as_in_fp32(void **state)
+{
+    (void)state;
+    for (int job = 0; job < OT_GPU_JOBS; job++) {
+        if (gpu) {
+            fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, open_gpu);
+            fifty_with(OT_COMPUTE_TF32, (enum ot_gpu_job)job, open_gpu);
+        } else if (ot_test_cuda_host && ot_test_cuda_libraries) {
+            ot_test_cuda_way(7);
+            fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, ot_test_cuda_host);
+        } else {
+            skip_because("%s", why_no_gpu);
+        }
+    }
+}
+
 static void fifty_mined_iterations_on_a_device_decide_as_on_the_cpu(void **state)
 {
     (void)state;
@@ -512,6 +561,7 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
     cmocka_unit_test(fifty_mined_iterations_on_the_host_decide_as_on_the_cpu),
     cmocka_unit_test(fifty_mined_iterations_on_a_device_decide_as_on_the_cpu),
+    cmocka_unit_test(fifty_mined_iterations_in_bf16_learn_as_in_fp32),
 };
 
 static void add(size_t k, const struct ot_cuda_case *c, bool device)
