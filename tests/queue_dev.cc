@@ -170,7 +170,7 @@ template <class... P> void call(void (*f)(ot_dev *, P...), ot_dev *dev, P... p)
     auto args = std::make_shared<std::tuple<kept<P>...>>(kept<P>(p, count(p...))...);
 
     ot_queue_stats.called++;
-    if (q->tape && q->tape->size() == 7 && ot_queue_spoil && !ot_queue_stats.refused &&
+    if (q->tape && q->tape->size() == 3 && ot_queue_spoil && !ot_queue_stats.refused &&
         ot_queue_stats.recorded + 1 == ot_queue_spoil)
         (void)ot_fail(&q->pub.latch, OT_ENOMEM, "no room for this while recording");
     put(q, [=] {
