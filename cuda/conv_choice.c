@@ -111,7 +111,7 @@ static cudnnStatus_t rank_forward(cudnnHandle_t dnn, const struct ot_conv_desc *
                                   const struct ot_conv_bench *b, struct rank *rank, int *n)
 {
     cudnnConvolutionFwdAlgoPerf_t perf[MOST_RANKS];
-    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FORWARD];
+    cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FORWARD];
     cudnnStatus_t s;
 
     if (b)
@@ -128,7 +128,7 @@ static cudnnStatus_t rank_data(cudnnHandle_t dnn, const struct ot_conv_desc *d,
                                const struct ot_conv_bench *b, struct rank *rank, int *n)
 {
     cudnnConvolutionBwdDataAlgoPerf_t perf[MOST_RANKS];
-    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_DATA];
+    cudnnConvolutionDescriptor_t op = d->op[OT_CONV_DATA];
     cudnnStatus_t s;
 
     if (b)
@@ -147,7 +147,7 @@ static cudnnStatus_t rank_filter(cudnnHandle_t dnn, const struct ot_conv_desc *d
                                  const struct ot_conv_bench *b, struct rank *rank, int *n)
 {
     cudnnConvolutionBwdFilterAlgoPerf_t perf[MOST_RANKS];
-    const cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FILTER];
+    cudnnConvolutionDescriptor_t op = d->op[OT_CONV_FILTER];
     cudnnStatus_t s;
 
     if (b)
@@ -169,7 +169,7 @@ cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
                                const void *b, void *room, float beta, void *to)
 {
     cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
-    const cudnnConvolutionDescriptor_t op = d->op[way];
+    cudnnConvolutionDescriptor_t op = d->op[way];
     const float one = 1.0f;
 
     switch (way) {
