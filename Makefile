@@ -13,7 +13,7 @@
 #   make bench-noise  mining against plain training under label noise, NOISE_ARGS=--help
 #   make gpu-check    on a machine with a GPU: parity, nets, compute-sanitizer, as JSON
 #   make gpu-bench    on one: speed and memory beside PyTorch on the same GPU, as JSON
-#   make bundle       build/bundle/, from which both run where our libraries and make are missing
+#   make bundle       build/bundle.tar.gz, from which both run where our libraries and make are missing
 #   make install      into $(DESTDIR)$(PREFIX); make uninstall takes it away
 #   make deps         install the Debian packages that are missing
 #   make clean        remove build/
