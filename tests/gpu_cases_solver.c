@@ -68,26 +68,24 @@ static void update(struct ot_dev *dev, struct ot_cuda_raw *r, enum ot_update_kin
 
 static const size_t chunks[] = { 4096, 4097, 1, 0, 4095, 3, 7000 }, small[] = { 13, 16, 0, 19 };
 
-#define BOTH(name, kind)                                                      \
-    static void chunks_##name(struct ot_dev *dev, struct ot_cuda_raw *r)      \
-    {                                                                         \
-        update(dev, r, kind, chunks, 7, 0, 7);                                \
-    }                                                                         \
-    static void odd_##name(struct ot_dev *dev, struct ot_cuda_raw *r)         \
-    {                                                                         \
-        update(dev, r, kind, chunks, 7, 3, 7);                                \
-    }                                                                         \
-    static void many_##name(struct ot_dev *dev, struct ot_cuda_raw *r)        \
-    {                                                                         \
-        update(dev, r, kind, small, 4, 1, 1200); /* 900 that are not empty */ \
+#define STEPS(name, layout, kind, n, gap, wanted)                            \
+    static void name##_##layout(struct ot_dev *dev, struct ot_cuda_raw *r)   \
+    {                                                                        \
+        update(dev, r, kind, n, (int)(sizeof n / sizeof n[0]), gap, wanted); \
     }
+#define BOTH(name, kind)                  \
+    STEPS(name, even, kind, chunks, 0, 7) \
+    STEPS(name, odd, kind, chunks, 3, 7)
 BOTH(sgd, OT_UPDATE_SGD)
 BOTH(nesterov, OT_UPDATE_NESTEROV)
 BOTH(adagrad, OT_UPDATE_ADAGRAD)
 BOTH(rmsprop, OT_UPDATE_RMSPROP)
 BOTH(adadelta, OT_UPDATE_ADADELTA)
 BOTH(adam, OT_UPDATE_ADAM)
+STEPS(sgd, many, OT_UPDATE_SGD, small, 1, 1200) /* 900 that are not empty */
+STEPS(adam, many, OT_UPDATE_ADAM, small, 1, 1200)
 #undef BOTH
+#undef STEPS
 
 /* Twice each, with the same bits. */
 static void norms(struct ot_dev *dev, struct ot_cuda_raw *r)
@@ -117,24 +115,20 @@ static void norms(struct ot_dev *dev, struct ot_cuda_raw *r)
 }
 
 const struct ot_cuda_case ot_cuda_cases_solver[] = {
-    { .name = "step of SGD, shares of blocks", .raw = chunks_sgd },
-    { .name = "step of SGD, odd addresses", .raw = odd_sgd },
-    { .name = "step of SGD, more than a launch takes", .raw = many_sgd },
-    { .name = "step of Nesterov, shares of blocks", .raw = chunks_nesterov },
-    { .name = "step of Nesterov, odd addresses", .raw = odd_nesterov },
-    { .name = "step of Nesterov, more than a launch takes", .raw = many_nesterov },
-    { .name = "step of AdaGrad, shares of blocks", .raw = chunks_adagrad },
-    { .name = "step of AdaGrad, odd addresses", .raw = odd_adagrad },
-    { .name = "step of AdaGrad, more than a launch takes", .raw = many_adagrad },
-    { .name = "step of RMSProp, shares of blocks", .raw = chunks_rmsprop },
-    { .name = "step of RMSProp, odd addresses", .raw = odd_rmsprop },
-    { .name = "step of RMSProp, more than a launch takes", .raw = many_rmsprop },
-    { .name = "step of AdaDelta, shares of blocks", .raw = chunks_adadelta },
-    { .name = "step of AdaDelta, odd addresses", .raw = odd_adadelta },
-    { .name = "step of AdaDelta, more than a launch takes", .raw = many_adadelta },
-    { .name = "step of Adam, shares of blocks", .raw = chunks_adam },
-    { .name = "step of Adam, odd addresses", .raw = odd_adam },
-    { .name = "step of Adam, more than a launch takes", .raw = many_adam },
+    { .name = "step of SGD, shares of blocks", .raw = sgd_even },
+    { .name = "step of SGD, odd addresses", .raw = sgd_odd },
+    { .name = "step of SGD, more than a launch takes", .raw = sgd_many },
+    { .name = "step of Nesterov, shares of blocks", .raw = nesterov_even },
+    { .name = "step of Nesterov, odd addresses", .raw = nesterov_odd },
+    { .name = "step of AdaGrad, shares of blocks", .raw = adagrad_even },
+    { .name = "step of AdaGrad, odd addresses", .raw = adagrad_odd },
+    { .name = "step of RMSProp, shares of blocks", .raw = rmsprop_even },
+    { .name = "step of RMSProp, odd addresses", .raw = rmsprop_odd },
+    { .name = "step of AdaDelta, shares of blocks", .raw = adadelta_even },
+    { .name = "step of AdaDelta, odd addresses", .raw = adadelta_odd },
+    { .name = "step of Adam, shares of blocks", .raw = adam_even },
+    { .name = "step of Adam, odd addresses", .raw = adam_odd },
+    { .name = "step of Adam, more than a launch takes", .raw = adam_many },
     { .name = "norms of gradients", .raw = norms, .tol = 1e-6 },
     { .name = NULL },
 };
