@@ -230,7 +230,7 @@ __device__ static void hand_down_at(const struct outputs &out, size_t i, const T
         ot_load<V>(y + i, v);
         OT_UNROLL
         for (unsigned e = 0; e < V; e++)
-            d[e] = ot_relu_grad(v[e], d[e], 0.0f);
+            d[e] = ot_relu_pass(v[e], d[e]);
     }
     for (int j = 0; j < out.k; j++) {
         OT_UNROLL

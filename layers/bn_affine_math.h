@@ -23,7 +23,7 @@ OT_HD float ot_bn_affine_mask(bool relu, float x, float mean, float slope, float
 {
     const float y = ot_bn_affine(x, mean, slope, shift);
 
-    return relu ? ot_relu_grad(y, dy, 0.0f) : dy;
+    return relu ? ot_relu_pass(y, dy) : dy;
 }
 
 /* dx from g, what passed the ReLU, and the means of g and of g h: ot_bn_grad() of gamma g, whose

@@ -80,7 +80,7 @@ static void masked_run(size_t n, float c, const float *y, const float *dy, float
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        dx[i] = c * ot_relu_grad(y[i], dy[i], 0.0f);
+        dx[i] = c * ot_relu_pass(y[i], dy[i]);
 }
 
 void ot_cpu_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,

@@ -15,6 +15,15 @@ OT_HD float ot_relu_grad(float y, float dy, float slope)
     return y > 0.0f ? dy : dy * slope;
 }
 
+/* The gradient for slope 0, as a difference: of a plain choice compilers make a masked load of dy,
+ * which takes several times as long as all the rest on CPUs of today. */
+OT_HD float ot_relu_pass(float y, float dy)
+{
+    const float stopped = y > 0.0f ? 0.0f : dy;
+
+    return dy - stopped;
+}
+
 OT_HD float ot_dropout(float x, float ratio, float scale, uint64_t seed, uint64_t iter,
                        uint64_t stream, uint64_t i)
 {
