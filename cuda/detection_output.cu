@@ -26,11 +26,12 @@ __global__ static void decode(const __grid_constant__ struct ot_detection_geom g
 
         if (c > 0 && i < r && rois[5 * i] == (float)image &&
             prob[i * classes + c] > g.score_thresh) {
+            const size_t from = (size_t)ot_box_class((int)c, g.box_classes);
             float box[4], delta[4];
 
             for (size_t k = 0; k < 4; k++) {
                 box[k] = rois[5 * i + k + 1] / scale;
-                delta[k] = pred[4 * (i * classes + c) + k] * g.std[k] + g.mean[k];
+                delta[k] = pred[4 * (i * (size_t)g.box_classes + from) + k] * g.std[k] + g.mean[k];
             }
             ot_box_decode(box, delta, w.box + 4 * (c * r + i));
             ot_box_clip(w.box + 4 * (c * r + i), roundf(im_info[0] / scale),

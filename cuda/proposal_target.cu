@@ -181,7 +181,7 @@ struct rows {
     float *rois, *label, *target, *inside, *outside, *matched, *weight;
 };
 
-/* The four targets of a foreground row, at its class; everything else has been zeroed. */
+/* The four targets of a foreground row, at its class's place; everything else has been zeroed. */
 __device__ static void write_targets(const struct ot_proposal_target_geom &g, const float *box,
                                      const float *gt, float weight, size_t at,
                                      const struct rows &out)
@@ -191,7 +191,7 @@ __device__ static void write_targets(const struct ot_proposal_target_geom &g, co
 
     if (cls < 1 || cls >= g.classes)
         return;
-    at = 4 * (at * (size_t)g.classes + (size_t)cls);
+    at = 4 * (at * (size_t)g.box_classes + (size_t)ot_box_class(cls, g.box_classes));
     ot_box_encode(box, gt, t);
     for (size_t k = 0; k < 4; k++) {
         out.target[at + k] = (float)((t[k] - (double)g.mean[k]) / (double)g.std[k]);
@@ -242,7 +242,7 @@ extern "C" void ot_cuda_proposal_target(struct ot_dev *dev, const struct ot_prop
                                         float *matched, float *weight)
 {
     const size_t n = (size_t)g->n, rows = n * (size_t)g->batch, all = n * ot_roi_candidates(g);
-    const size_t wide = rows * 4 * (size_t)g->classes * sizeof(float);
+    const size_t wide = rows * 4 * (size_t)g->box_classes * sizeof(float);
     const struct work w = work_at(g, scratch);
     const struct rows to = { out, label, target, inside, outside, matched, weight };
     unsigned long long *bad = ot_cuda_fault(dev, OT_FAULT_CLASS, (double)g->classes);

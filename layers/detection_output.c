@@ -1,7 +1,8 @@
 /*
  * detection_output.c - what a detection net says, as a list of boxes.
  *
- * Bottoms: rois (R,5), class probabilities (R,C), box deltas (R,4C), im_info (N,3).
+ * Bottoms: rois (R,5), class probabilities (R,C), box deltas (R,4C; (R,8) when
+ * class_agnostic), im_info (N,3).
  * Top: detections (N max_per_image, 7): image index in the batch, class, score, x1, y1, x2, y2
  * in pixels of the original image; best first within an image, unused rows have image -1.
  */
@@ -32,6 +33,7 @@ static int setup(struct ot_layer *l, struct ot_err *err)
     if (!(p->score_thresh <= 1.0f))
         return ot_layer_fail(l, err, p, "score_thresh", OT_ECONFIG,
                              "score_thresh: must be at most 1, got %g", (double)p->score_thresh);
+    g->box_classes = ot_box_classes(p->class_agnostic, g->classes);
     g->score_thresh = p->score_thresh;
     g->nms_thresh = p->nms_thresh;
     g->max_per_image = (int)p->max_per_image;
@@ -49,7 +51,7 @@ static int reshape(struct ot_layer *l, struct ot_err *err)
     g->n = ot_dim(&l->in[3]->data.shape, 0);
     if ((rc = ot_want_shape(l, 0, "RoIs", (int[]){ g->rois, 5 }, 2, err)) ||
         (rc = ot_want_shape(l, 1, "probabilities", (int[]){ g->rois, g->classes }, 2, err)) ||
-        (rc = ot_want_shape(l, 2, "box deltas", (int[]){ g->rois, 4 * g->classes }, 2, err)) ||
+        (rc = ot_want_shape(l, 2, "box deltas", (int[]){ g->rois, 4 * g->box_classes }, 2, err)) ||
         (rc = ot_want_shape(l, 3, "im_info", (int[]){ g->n, 3 }, 2, err)))
         return rc;
     l->out[0]->data.shape = ot_shape2(g->n * g->max_per_image, 7);

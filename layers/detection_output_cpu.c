@@ -58,6 +58,7 @@ static size_t one_class(const struct ot_detection_geom *g, int image, size_t c, 
                         const struct work *w, size_t found)
 {
     const size_t r = (size_t)g->rois, classes = (size_t)g->classes;
+    const size_t from = (size_t)ot_box_class((int)c, g->box_classes);
     struct ot_kept kept = ot_kept_at(w->kept, r);
     size_t n = 0;
 
@@ -65,7 +66,7 @@ static size_t one_class(const struct ot_detection_geom *g, int image, size_t c, 
         float score = prob[i * classes + c];
 
         if (rois[5 * i] == (float)image && score > g->score_thresh) {
-            decode(g, rois + 5 * i, pred + 4 * (i * classes + c), im_info,
+            decode(g, rois + 5 * i, pred + 4 * (i * (size_t)g->box_classes + from), im_info,
                    w->box + 4 * (c * r + i));
             w->key[n++] = ot_rank_key(score, (uint32_t)i);
         }

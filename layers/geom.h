@@ -207,6 +207,7 @@ struct ot_proposal_target_geom {
     int gts, gt_cols;  /* as above */
     int booked;        /* rows of booked RoIs per image, 0: none */
     int classes;       /* background included */
+    int box_classes;   /* those with boxes of their own: all, or 2, background and object */
     int batch, max_fg; /* rows per image, foreground among them */
     int min_fg;        /* places that booked background never takes from the foreground */
     double fg_thresh, bg_hi, bg_lo;
@@ -217,6 +218,7 @@ struct ot_proposal_target_geom {
 
 struct ot_detection_geom {
     int n, rois, classes;
+    int box_classes; /* as above */
     float score_thresh, nms_thresh;
     int max_per_image; /* rows of the output per image */
     float mean[4], std[4];

@@ -4,8 +4,8 @@
  * Bottoms: rois (R,5), gt_boxes [, im_info (N,3)] [, booked (N,K,5)]; im_info is accepted so that
  * nets may name it, and only its shape is looked at.
  * Tops, R' = N batch_size rows: rois (R',5), labels (R'), bbox_targets, inside and outside
- * weights (R',4C) [, matched_gt (R')] [, weight (R')].  Unfilled rows have batch index -1 and
- * label -1.
+ * weights (R',4C; (R',8) when class_agnostic) [, matched_gt (R')] [, weight (R')].  Unfilled rows
+ * have batch index -1 and label -1.
  */
 #include <math.h>
 
@@ -55,6 +55,7 @@ static int setup(struct ot_layer *l, struct ot_err *err)
         (rc = ot_four(l, p, "bbox_inside_weight", p->n_bbox_inside_weight, p->bbox_inside_weight,
                       ones, g->inside, err)))
         return rc;
+    g->box_classes = ot_box_classes(p->class_agnostic, g->classes);
     g->batch = (int)p->batch_size;
     g->max_fg = (int)rint(ot_decimal(p->fg_fraction) * (double)g->batch);
     g->fg_thresh = ot_decimal(p->fg_thresh);
@@ -101,7 +102,7 @@ static int reshape(struct ot_layer *l, struct ot_err *err)
     l->out[0]->data.shape = ot_shape2(rows, 5);
     l->out[1]->data.shape = ot_shape1(rows);
     for (int i = 2; i < 5; i++)
-        l->out[i]->data.shape = ot_shape2(rows, 4 * g->classes);
+        l->out[i]->data.shape = ot_shape2(rows, 4 * g->box_classes);
     for (int i = 5; i < l->nout; i++)
         l->out[i]->data.shape = ot_shape1(rows);
     return 0;

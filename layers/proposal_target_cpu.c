@@ -142,7 +142,7 @@ void ot_roi_sample(const struct ot_proposal_target_geom *g, int i, uint64_t iter
         w->pick[row++] = -1;
 }
 
-/* The four targets of a foreground row, at its class. */
+/* The four targets of a foreground row, at its class's place. */
 static void write_targets(const struct ot_proposal_target_geom *g, const float *box,
                           const float *gt, float weight, size_t at, const struct ot_roi_rows *out)
 {
@@ -151,7 +151,7 @@ static void write_targets(const struct ot_proposal_target_geom *g, const float *
 
     if (cls < 1 || cls >= g->classes)
         return;
-    at = 4 * (at * (size_t)g->classes + (size_t)cls);
+    at = 4 * (at * (size_t)g->box_classes + (size_t)ot_box_class(cls, g->box_classes));
     ot_box_encode(box, gt, t);
     for (size_t k = 0; k < 4; k++) {
         out->target[at + k] = (float)((t[k] - (double)g->mean[k]) / (double)g->std[k]);
@@ -164,7 +164,7 @@ void ot_roi_write(const struct ot_proposal_target_geom *g, int i, const float *r
                   const float *gt, const float *booked, const struct ot_roi_work *w,
                   const struct ot_roi_rows *out)
 {
-    const size_t batch = (size_t)g->batch, wide = 4 * (size_t)g->classes;
+    const size_t batch = (size_t)g->batch, wide = 4 * (size_t)g->box_classes;
     const size_t first = (size_t)i * batch;
 
     memset(out->target + first * wide, 0, batch * wide * sizeof(float));

@@ -75,6 +75,12 @@ OT_HD const float *ot_roi_candidate(const struct ot_proposal_target_geom *g, int
     return b[4] >= 1.0f ? b : NULL;
 }
 
+/* Which of a row's boxes is that of class cls: its own, or the one of all objects. */
+OT_HD int ot_box_class(int cls, int box_classes)
+{
+    return cls < box_classes ? cls : 1;
+}
+
 /* Whether a box teaches: one of weight 0 (a label that was planted, or excluded by a person) says
  * nothing, neither that there is an object nor that there is none. */
 OT_HD bool ot_box_teaches(const float *box, int cols)

@@ -30,6 +30,13 @@ int ot_gt_shape(const struct ot_layer *l, int bottom, int *n, int *gts, int *col
                 struct ot_err *err);
 int ot_want_shape(const struct ot_layer *l, int bottom, const char *what, const int *dim, int nd,
                   struct ot_err *err);
+
+/* How many boxes a row of targets or deltas has: one a class, or background's and objects'. */
+static inline int ot_box_classes(bool agnostic, int classes)
+{
+    return agnostic ? 2 : classes;
+}
+
 /* The layer's num_classes, else the net's; at least 2. */
 int ot_region_classes(const struct ot_layer *l, const void *msg, bool has, unsigned own,
                       int *classes, struct ot_err *err);

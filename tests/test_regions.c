@@ -496,18 +496,23 @@ static void wrong_proposal_settings_are_refused_by_name(void **state)
 /* ---- detections -------------------------------------------------------------------------------
  */
 
-static struct ot_mini *detector(int n, int rois, int room)
+static struct ot_mini *detector_of(int n, int rois, int room, bool agnostic)
 {
-    const struct ot_shape in[] = { ot_shape2(rois, 5), ot_shape2(rois, 3), ot_shape2(rois, 12),
-                                   ot_shape2(n, 3) };
+    const struct ot_shape in[] = { ot_shape2(rois, 5), ot_shape2(rois, 3),
+                                   ot_shape2(rois, agnostic ? 8 : 12), ot_shape2(n, 3) };
     char text[300];
 
     (void)snprintf(text, sizeof text,
                    "num_classes: 3 layer { name: 'l' type: 'DetectionOutput' bottom: 'r' "
                    "bottom: 'p' bottom: 'd' bottom: 'i' top: 'o' detection_output_param { "
-                   "max_per_image: %d } }",
-                   room);
+                   "max_per_image: %d class_agnostic: %s } }",
+                   room, agnostic ? "true" : "false");
     return ot_test_mini(text, 4, in);
+}
+
+static struct ot_mini *detector(int n, int rois, int room)
+{
+    return detector_of(n, rois, room, false);
 }
 
 static void detections_are_in_pixels_of_the_original_image(void **state)
@@ -572,6 +577,32 @@ static void detections_are_the_best_of_each_image(void **state)
     ot_mini_close(m);
 }
 
+/* One box for all classes: as if every class had that box of its own. */
+static void class_agnostic_detections_take_the_box_of_all(void **state)
+{
+    struct ot_mini *own = detector(1, 30, 20), *one = detector_of(1, 30, 20, true);
+
+    (void)state;
+    ot_mini_random(own, 5, 0, 1);
+    for (size_t r = 0; r < 30; r++) {
+        const float roi[] = { 0, (float)r, (float)(r % 7), (float)r + 30, (float)(r % 7) + 20 };
+
+        memcpy(own->in[0].v + 5 * r, roi, sizeof roi);
+        memcpy(own->in[2].v + 12 * r + 8, own->in[2].v + 12 * r + 4, 4 * sizeof(float));
+        memcpy(one->in[2].v + 8 * r, own->in[2].v + 12 * r, 8 * sizeof(float));
+    }
+    memcpy(own->in[3].v, (float[]){ 90, 90, 1 }, 3 * sizeof(float));
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            memcpy(one->in[i].v, own->in[i].v, own->in[i].n * sizeof(float));
+    ot_test_forward(own);
+    ot_test_forward(one);
+    assert_memory_equal(one->out[0].v, own->out[0].v, own->out[0].n * sizeof(float));
+    assert_true(one->out[0].v[7] >= 0.0f);
+    ot_mini_close(own);
+    ot_mini_close(one);
+}
+
 static void wrong_detection_settings_are_refused_by_name(void **state)
 {
     const struct ot_shape in[] = { ot_shape2(4, 5), ot_shape2(4, 3), ot_shape2(4, 8),
@@ -627,6 +658,7 @@ int main(void)
         cmocka_unit_test(wrong_proposal_settings_are_refused_by_name),
         cmocka_unit_test(detections_are_in_pixels_of_the_original_image),
         cmocka_unit_test(detections_are_the_best_of_each_image),
+        cmocka_unit_test(class_agnostic_detections_take_the_box_of_all),
         cmocka_unit_test(wrong_detection_settings_are_refused_by_name),
     };
 

@@ -372,22 +372,27 @@ static void the_layer_samples_what_the_reference_would_allow(void **state)
 enum { BATCH = 16 };
 
 /* Two images; booked rows (2, booked, 5) when asked for. */
-static struct ot_mini *small_regions(int n, int rois, int booked)
+static struct ot_mini *regions_with(int n, int rois, int booked, const char *more)
 {
     const struct ot_shape in[] = {
         ot_shape2(rois, 5), { 3, { n, 3, 6 } }, ot_shape2(n, 3), { 3, { n, booked, 5 } }
     };
-    struct ot_mini *m = ot_test_mini(
-        booked ? "layer { name: 'l' type: 'ProposalTarget' bottom: 'r' bottom: 'g' bottom: 'i' "
-                 "bottom: 'b' top: 'r' top: 'l' top: 't' top: 'i' top: 'o' top: 'm' top: 'w' "
-                 "proposal_target_param { num_classes: 3 batch_size: 16 } }"
-               : "layer { name: 'l' type: 'ProposalTarget' bottom: 'r' bottom: 'g' bottom: 'i' "
-                 "top: 'r' top: 'l' top: 't' top: 'i' top: 'o' top: 'm' top: 'w' "
-                 "proposal_target_param { num_classes: 3 batch_size: 16 } }",
-        booked ? 4 : 3, in);
+    struct ot_mini *m;
+    char text[300];
 
+    (void)snprintf(text, sizeof text,
+                   "layer { name: 'l' type: 'ProposalTarget' bottom: 'r' bottom: 'g' bottom: 'i' "
+                   "%s top: 'r' top: 'l' top: 't' top: 'i' top: 'o' top: 'm' top: 'w' "
+                   "proposal_target_param { num_classes: 3 batch_size: 16 %s } }",
+                   booked ? "bottom: 'b'" : "", more);
+    m = ot_test_mini(text, booked ? 4 : 3, in);
     give_scenes(m, 1, 2);
     return m;
+}
+
+static struct ot_mini *small_regions(int n, int rois, int booked)
+{
+    return regions_with(n, rois, booked, "");
 }
 
 /* Row r: mostly background; every 4th jitters a box of its image. */
@@ -405,6 +410,37 @@ static void give_rois(struct ot_mini *m, int n)
             roi[k + 1] = r / (size_t)n % 4 ? (k % 2 ? y : x) + (k > 1 ? 9.0f : 0.0f)
                                            : box[k] + (float)(r % 3);
     }
+}
+
+/* R-FCN's one box for all classes has the values that each class's own box has. */
+static void class_agnostic_targets_are_those_of_the_class(void **state)
+{
+    struct ot_mini *own = regions_with(2, 40, 0, "");
+    struct ot_mini *one = regions_with(2, 40, 0, "class_agnostic: true");
+    size_t fg = 0;
+
+    (void)state;
+    give_rois(own, 2);
+    give_rois(one, 2);
+    ot_test_forward(own);
+    ot_test_forward(one);
+    assert_memory_equal(one->out[1].v, own->out[1].v, own->out[1].n * sizeof(float));
+    for (int top = 2; top < 5; top++)
+        assert_int_equal(one->out[top].n, own->out[1].n * 8);
+    for (size_t r = 0; r < own->out[1].n; r++) {
+        size_t cls = own->out[1].v[r] > 0.0f ? (size_t)own->out[1].v[r] : 0;
+
+        fg += cls == 2;
+        for (int top = 2; top < 5; top++) {
+            const float *a = one->out[top].v + 8 * r, *b = own->out[top].v + 12 * r;
+
+            assert_int_equal(count_equal(&one->out[top], 8 * r, 4, 0.0f), 4);
+            assert_memory_equal(a + 4, b + 4 * cls, 4 * sizeof(float));
+        }
+    }
+    assert_true(fg > 0); /* whose own place would be beyond the row */
+    ot_mini_close(own);
+    ot_mini_close(one);
 }
 
 static void assert_rows_are_sound(const struct ot_mini *m, int n)
@@ -710,6 +746,7 @@ int main(void)
         cmocka_unit_test(low_overlap_wins_where_clobbering_is_asked),
         cmocka_unit_test(regions_are_labelled_as_in_py_faster_rcnn),
         cmocka_unit_test(the_layer_samples_what_the_reference_would_allow),
+        cmocka_unit_test(class_agnostic_targets_are_those_of_the_class),
         cmocka_unit_test(every_image_has_its_rows_and_the_rest_is_marked_unused),
         cmocka_unit_test(a_sample_is_a_function_of_seed_and_iteration),
         cmocka_unit_test(fewer_candidates_than_places_are_taken_as_if_alone),
