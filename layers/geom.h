@@ -216,6 +216,13 @@ struct ot_proposal_target_geom {
     uint64_t seed;
 };
 
+/* The `keep` hardest of each image among (rois, inner); weights are (rois, channels, inner). */
+struct ot_box_annotator_geom {
+    size_t rois, inner, channels;
+    uint32_t keep;
+    float ignore; /* the label of the others */
+};
+
 struct ot_detection_geom {
     int n, rois, classes;
     int box_classes; /* as above */

@@ -67,6 +67,7 @@ bool ot_nms_keep(struct ot_kept *kept, const float box[4], float thresh);
 size_t ot_anchor_target_scratch(const struct ot_anchor_target_geom *g);
 size_t ot_proposal_scratch(const struct ot_proposal_geom *g);
 size_t ot_proposal_target_scratch(const struct ot_proposal_target_geom *g);
+size_t ot_box_annotator_scratch(const struct ot_box_annotator_geom *g);
 size_t ot_detection_scratch(const struct ot_detection_geom *g);
 
 /* ---- stages of the CPU kernels, apart so that each can be tested ------------------------- */
