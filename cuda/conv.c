@@ -172,7 +172,7 @@ static bool settle(struct ot_dev *dev, struct conv *p)
         if (s == CUDNN_STATUS_SUCCESS)
             return true;
     }
-    if (s == CUDNN_STATUS_NOT_SUPPORTED)
+    if (ot_cuda_conv_lacks(s))
         none_fits(dev, p);
     else
         (void)ot_cudnn_bad(dev, s, "choice of a convolution");

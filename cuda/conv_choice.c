@@ -191,15 +191,14 @@ cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
     return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* Whether the algorithm runs, as far as can be seen. */
-static bool works(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
-                  struct ot_conv_bench *b, const struct ot_conv_algo *a)
+/* What cuDNN says to running the algorithm; success where it cannot be tried. */
+static cudnnStatus_t try_it(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
+                            struct ot_conv_bench *b, const struct ot_conv_algo *a)
 {
-    const bool usual = d->type == OT_F32 && !d->last;
     cudnnStatus_t s;
 
-    if (usual || ot_cuda_recording(dev) || !make_bench(dev, d, b) || a->bytes > b->room_bytes)
-        return true;
+    if (ot_cuda_recording(dev) || !make_bench(dev, d, b) || a->bytes > b->room_bytes)
+        return CUDNN_STATUS_SUCCESS;
     if (way == OT_CONV_FORWARD)
         s = ot_cuda_conv_run(dev, d, way, a, b->x, b->w, b->room, 0.0f, b->y);
     else if (way == OT_CONV_DATA)
@@ -207,7 +206,44 @@ static bool works(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv
     else
         s = ot_cuda_conv_run(dev, d, way, a, b->x, b->y, b->room, 0.0f, b->w);
     (void)cudaGetLastError(); /* or the next kernel would find it */
-    return s == CUDNN_STATUS_SUCCESS;
+    return s;
+}
+
+/* The workspace for an algorithm with the arithmetic that d->op[way] has now. */
+static cudnnStatus_t ask_room(cudnnHandle_t dnn, const struct ot_conv_desc *d, enum ot_conv_way way,
+                              int algo, size_t *bytes)
+{
+    cudnnConvolutionDescriptor_t op = d->op[way];
+
+    if (way == OT_CONV_FORWARD)
+        return cudnnGetConvolutionForwardWorkspaceSize(dnn, d->x, d->w, op, d->y,
+                                                       (cudnnConvolutionFwdAlgo_t)algo, bytes);
+    if (way == OT_CONV_DATA)
+        return cudnnGetConvolutionBackwardDataWorkspaceSize(
+            dnn, d->w, d->y, op, d->x, (cudnnConvolutionBwdDataAlgo_t)algo, bytes);
+    return cudnnGetConvolutionBackwardFilterWorkspaceSize(
+        dnn, d->x, d->y, op, d->w, (cudnnConvolutionBwdFilterAlgo_t)algo, bytes);
+}
+
+/* Tells cuDNN with what arithmetic the algorithm runs.  In FP32 that is no other than fp32's,
+ * whatever the ranking says; its figure of the workspace was for what it says. */
+static cudnnStatus_t tell_math(struct ot_dev *dev, const struct ot_conv_desc *d,
+                               enum ot_conv_way way, struct ot_conv_algo *a)
+{
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+    const bool strict = d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32;
+    const bool other = strict && a->math != CUDNN_FMA_MATH;
+    size_t bytes = 0;
+    cudnnStatus_t s;
+
+    if (other)
+        a->math = CUDNN_FMA_MATH;
+    s = cudnnSetConvolutionMathType(d->op[way], a->math);
+    if (s == CUDNN_STATUS_SUCCESS && other)
+        s = ask_room(cuda->cudnn, d, way, a->algo, &bytes);
+    if (bytes > a->bytes)
+        a->bytes = bytes;
+    return s;
 }
 
 static bool allowed(const struct ot_cuda *cuda, const struct rank *r)
@@ -228,26 +264,27 @@ static cudnnStatus_t first_of(struct ot_dev *dev, const struct ot_conv_desc *d,
     const struct ot_cuda *cuda = ot_cuda_of(dev);
     struct rank rank[MOST_RANKS];
     int n = 0;
-    cudnnStatus_t s = rankings[way](cuda->cudnn, d, measure ? bench : NULL, rank, &n);
+    cudnnStatus_t none = CUDNN_STATUS_NOT_SUPPORTED,
+                  s = rankings[way](cuda->cudnn, d, measure ? bench : NULL, rank, &n);
 
-    if (s != CUDNN_STATUS_SUCCESS) {
-        (void)cudaGetLastError();
+    (void)cudaGetLastError(); /* of an algorithm that was tried and did not run */
+    if (s != CUDNN_STATUS_SUCCESS)
         return s;
-    }
     for (int i = 0; i < n; i++) {
         if (!allowed(cuda, &rank[i]))
             continue;
-        if (d->type == OT_F32 && cuda->conf.compute == OT_COMPUTE_FP32)
-            rank[i].a.math = CUDNN_FMA_MATH;
-        s = cudnnSetConvolutionMathType(d->op[way], rank[i].a.math);
-        if (s != CUDNN_STATUS_SUCCESS)
-            return s; /* says nothing of the algorithm: not kept */
-        if (works(dev, d, way, bench, &rank[i].a)) {
-            *algo = rank[i].a;
-            return CUDNN_STATUS_SUCCESS;
+        s = tell_math(dev, d, way, &rank[i].a);
+        if (s == CUDNN_STATUS_SUCCESS && rank[i].a.bytes <= cuda->conf.workspace_bytes) {
+            s = try_it(dev, d, way, bench, &rank[i].a);
+            if (s == CUDNN_STATUS_SUCCESS) {
+                *algo = rank[i].a;
+                return s;
+            }
         }
+        if (s != CUDNN_STATUS_SUCCESS && !ot_cuda_conv_lacks(s))
+            none = s; /* says nothing of the algorithm: not kept */
     }
-    return CUDNN_STATUS_NOT_SUPPORTED;
+    return none;
 }
 
 static bool is_choice(const struct ot_cuda_choice *c, const struct ot_conv_desc *d,
@@ -291,7 +328,7 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
         }
     *algo = (struct ot_conv_algo){ 0 };
     s = choose(dev, d, way, bench, algo);
-    if (s != CUDNN_STATUS_SUCCESS && s != CUDNN_STATUS_NOT_SUPPORTED)
+    if (s != CUDNN_STATUS_SUCCESS && !ot_cuda_conv_lacks(s))
         return s;
     c = ot_alloc(1, sizeof *c, &none);
     if (!c)

@@ -43,6 +43,13 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
 cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
                                enum ot_conv_way way, const struct ot_conv_algo *algo, const void *a,
                                const void *b, void *room, float beta, void *to);
+
+/* cuDNN has nothing for it; there are many ways to say so since version 9. */
+static inline bool ot_cuda_conv_lacks(cudnnStatus_t s)
+{
+    return CUDNN_STATUS_CATEGORY((int)s) == CUDNN_STATUS_NOT_SUPPORTED;
+}
+
 void ot_cuda_conv_bench_free(struct ot_conv_bench *bench);
 
 /* What products of fp32 may be rounded to, and whether tensor cores may be used. */
