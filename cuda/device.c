@@ -172,12 +172,16 @@ static bool start_libraries(struct ot_dev *dev)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     const size_t room = cuda->hopper ? hopper_blas_room : other_blas_room;
+    /* sums of bf16 are fp32 to their end, also where cuBLAS makes them in parts */
+    const cublasMath_t math = (cublasMath_t)(CUBLAS_DEFAULT_MATH |
+                                             CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
 
     /* cuBLAS forgets the workspace when it is given a stream */
     return !ot_cudnn_bad(dev, cudnnCreate(&cuda->cudnn), "cuDNN") &&
            !ot_cudnn_bad(dev, cudnnSetStream(cuda->cudnn, cuda->stream), "cuDNN") &&
            !ot_cublas_bad(dev, cublasCreate(&cuda->cublas), "cuBLAS") &&
            !ot_cublas_bad(dev, cublasSetStream(cuda->cublas, cuda->stream), "cuBLAS") &&
+           !ot_cublas_bad(dev, cublasSetMathMode(cuda->cublas, math), "cuBLAS") &&
            !ot_cuda_bad(dev, cudaMalloc(&cuda->blas_room, room), "cuBLAS's workspace") &&
            !ot_cublas_bad(dev, cublasSetWorkspace(cuda->cublas, cuda->blas_room, room), "cuBLAS");
 }
