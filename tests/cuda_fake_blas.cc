@@ -25,7 +25,7 @@ namespace
 {
 
 struct product {
-    bool ta, tb, tf32;
+    bool ta, tb, tf32, parts; // parts: sums made in parts, which are stored as C is
     int m, n, k, lda, ldb, ldc, batch;
     long long sa, sb, sc; // strides of a batch
     float alpha, beta;
@@ -51,6 +51,14 @@ bool there(const void *p, number t, int rows, int cols, int ld, long long stride
         return true;
     wrong("a matrix of %d x %d, leading dimension %d, is not all on the device", rows, cols, ld);
     return false;
+}
+
+double stored(number t, double v)
+{
+    float kept = 0.0f;
+
+    set(&kept, t, 0, static_cast<float>(v));
+    return static_cast<double>(get(&kept, t, 0));
 }
 
 void multiply(const product &p)
@@ -80,8 +88,11 @@ void multiply(const product &p)
                 const size_t at = oc + c * ldc + r;
                 double sum = 0.0;
 
-                for (size_t j = 0; j < k; j++)
+                for (size_t j = 0; j < k; j++) {
                     sum += static_cast<double>(a[r * k + j]) * static_cast<double>(b[c * k + j]);
+                    if (p.parts && j % 2 == 1)
+                        sum = stored(p.c_type, sum);
+                }
                 sum *= static_cast<double>(p.alpha);
                 if (p.beta != 0.0f) // else C may be anything
                     sum += static_cast<double>(p.beta) *
@@ -140,6 +151,8 @@ cublasStatus_t put_typed(cublasHandle_t handle, cublasOperation_t ta, cublasOper
         return CUBLAS_STATUS_NOT_SUPPORTED;
     p.tf32 = a == CUDA_R_32F && (fast || (compute == CUBLAS_COMPUTE_32F &&
                                           handle->math == CUBLAS_TF32_TENSOR_OP_MATH));
+    p.parts = c == CUDA_R_16BF &&
+              !(handle->math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
     return put_product(handle, ta, tb, alpha, beta, p);
 }
 

@@ -58,15 +58,19 @@ cudnnStatus_t check(const shape &s)
         s.y.h != out_dim(s.x.h, s.op.ph, s.w.h, s.op.sh, s.op.dh) ||
         s.y.w != out_dim(s.x.w, s.op.pw, s.w.w, s.op.sw, s.op.dw) || s.x.type != s.w.type)
         return CUDNN_STATUS_BAD_PARAM;
-    if (s.y.type != s.x.type || s.op.compute != CUDNN_DATA_FLOAT ||
-        (s.w.last && !(s.x.nhwc() && s.y.nhwc())))
-        return CUDNN_STATUS_NOT_SUPPORTED;
+    if (s.y.type != s.x.type || s.op.compute != CUDNN_DATA_FLOAT)
+        return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
+    if (s.w.last && !(s.x.nhwc() && s.y.nhwc()))
+        return CUDNN_STATUS_NOT_SUPPORTED_LAYOUT;
     return CUDNN_STATUS_SUCCESS;
 }
 
+// Of the arithmetic that the descriptor says: the strict one wants a little more.
 size_t workspace(const algorithm &a, const shape &s)
 {
-    return a.bytes + a.bytes_per_image * s.x.n;
+    const size_t bytes = a.bytes + a.bytes_per_image * s.x.n;
+
+    return bytes && s.op.math == CUDNN_FMA_MATH ? bytes + 1024 : bytes;
 }
 
 bool can(const algorithm &a, const shape &s)
@@ -77,7 +81,9 @@ bool can(const algorithm &a, const shape &s)
                             s.op.dh == 1 && s.op.dw == 1 && s.op.groups == 1));
 }
 
-// Every algorithm, once per kind of arithmetic it may use; what cannot be comes last.
+// Every algorithm, once per kind of arithmetic it may use; what cannot be comes last.  An entry is of
+// the arithmetic that it names, which may be another than was asked for: who takes it so must tell
+// the descriptor, who does not must ask for the workspace again.
 template <class P>
 cudnnStatus_t rank(enum direction d, const shape &s, size_t room, int most, int *n, P *perf)
 {
@@ -88,17 +94,18 @@ cudnnStatus_t rank(enum direction d, const shape &s, size_t room, int most, int 
     if (bad != CUDNN_STATUS_SUCCESS || most < 1 || !n || !perf)
         return bad != CUDNN_STATUS_SUCCESS ? bad : CUDNN_STATUS_BAD_PARAM;
     for (const algorithm &a : algorithms[d])
-        for (int fma = s.op.math == CUDNN_FMA_MATH; fma < 2; fma++) {
+        for (int tensor = s.op.math != CUDNN_FMA_MATH; tensor >= 0; tensor--) {
+            shape said = s;
             P p = {};
 
+            said.op.math = p.mathType = tensor ? CUDNN_TENSOR_OP_MATH : CUDNN_DEFAULT_MATH;
             p.algo = static_cast<decltype(p.algo)>(a.id);
-            p.status = can(a, s) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
-            p.memory = can(a, s) ? workspace(a, s) : 0;
+            p.status = can(a, s) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED_SHAPE;
+            p.memory = can(a, s) ? workspace(a, said) : 0;
             if (p.memory > room)
                 p.status = CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
             p.time = p.status == CUDNN_STATUS_SUCCESS ? ms += 0.25f : -1.0f;
             p.determinism = a.repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC;
-            p.mathType = fma ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
             all.push_back(p);
         }
     std::stable_partition(all.begin(), all.end(),
@@ -215,7 +222,7 @@ cudnnStatus_t put_conv(cudnnHandle_t handle, const shape &s, arguments g, const 
         if (a.id != g.algo)
             continue;
         if (!can(a, s))
-            return CUDNN_STATUS_NOT_SUPPORTED;
+            return CUDNN_STATUS_NOT_SUPPORTED_SHAPE;
         if (g.bytes < need || (need && !on_device(g.workspace, g.bytes))) {
             wrong("%s: needs %zu bytes of workspace, got %zu%s", names[g.d], need, g.bytes,
                   g.bytes < need ? "" : " that are not all on the device");
@@ -261,7 +268,7 @@ cudnnStatus_t size_for(enum direction d, const shape &s, A algo, size_t *bytes)
     for (const algorithm &a : algorithms[d])
         if (bad == CUDNN_STATUS_SUCCESS && a.id == static_cast<int>(algo)) {
             *bytes = workspace(a, s);
-            return can(a, s) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
+            return can(a, s) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED_SHAPE;
         }
     return bad != CUDNN_STATUS_SUCCESS ? bad : CUDNN_STATUS_BAD_PARAM;
 }

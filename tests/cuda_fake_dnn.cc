@@ -54,6 +54,8 @@ cudnnStatus_t describe(cudnnTensorStruct *t, cudnnTensorFormat_t format, cudnnDa
         return CUDNN_STATUS_BAD_PARAM;
     if (!type_of(type, &t->type) || (format != CUDNN_TENSOR_NCHW && format != CUDNN_TENSOR_NHWC))
         return CUDNN_STATUS_NOT_SUPPORTED;
+    if (static_cast<double>(n) * c * h * w > 2147483647.0) // so does cuDNN 9.19, without a device
+        return CUDNN_STATUS_NOT_SUPPORTED;
     t->set = true;
     t->last = format == CUDNN_TENSOR_NHWC;
     t->n = static_cast<size_t>(n);

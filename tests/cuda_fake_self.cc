@@ -371,6 +371,8 @@ const char *ot_fake_self_a_convolution_checks_its_shapes_and_workspace(void)
     cudnnCreateConvolutionDescriptor(&op);
     EXPECT(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, 0, 3, 3) ==
            CUDNN_STATUS_BAD_PARAM);
+    EXPECT(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 4096, 1024, 512, 1) ==
+           CUDNN_STATUS_NOT_SUPPORTED);
     cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, 1, 3, 3);
     cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, 1, 1, 3, 2);
     cudnnSetFilter4dDescriptor(w, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, 1, 1, 2, 2);
@@ -381,8 +383,8 @@ const char *ot_fake_self_a_convolution_checks_its_shapes_and_workspace(void)
     EXPECT(cudnnGetConvolutionForwardAlgorithm_v7(dnn, x, w, op, y, 16, &n, perf) ==
            CUDNN_STATUS_SUCCESS);
     EXPECT(n > 4 && perf[0].status == CUDNN_STATUS_SUCCESS &&
-           perf[n - 1].status == CUDNN_STATUS_NOT_SUPPORTED);
-    EXPECT(run(CUDNN_CONVOLUTION_FWD_ALGO_DIRECT, nullptr, 0) == CUDNN_STATUS_NOT_SUPPORTED);
+           perf[n - 1].status == CUDNN_STATUS_NOT_SUPPORTED_SHAPE);
+    EXPECT(run(CUDNN_CONVOLUTION_FWD_ALGO_DIRECT, nullptr, 0) == CUDNN_STATUS_NOT_SUPPORTED_SHAPE);
     EXPECT(run(CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, t.other, 8) ==
            CUDNN_STATUS_BAD_PARAM);
     EXPECT(was_wrong("bytes of workspace, got 8"));
