@@ -290,7 +290,7 @@ static void losses_that_are_no_numbers_come_first_and_infinities_next(void **sta
 static void unused_rows_take_no_place_and_rows_to_ignore_may(void **state)
 {
     const struct ot_shape in[] = { ot_shape2(5, 5), ot_shape1(5), ot_shape1(5), ot_shape2(5, 1) };
-    const float image[] = { -1, 0, 0, NAN, 0 }, loss[] = { 9, 0, 2, 9, 0 };
+    const float image[] = { -1, 0, 0, NAN, -0.0f }, loss[] = { 9, 0, 2, 9, 0 };
     const float label[] = { 3, -1, 1, 2, 0 }, want[] = { -1, -1, 1, -1, -1 };
     const float weight[] = { 0, 1, 1, 0, 0 };
     struct ot_mini *m = open_mini(ANNOTATOR(" box_annotator_ohem_param { roi_per_img: 2 } "), 4,
