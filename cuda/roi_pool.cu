@@ -10,12 +10,6 @@
 #include "cuda/launch.h"
 #include "layers/roi_pool_math.h"
 
-/* The image of a RoI: -1 for an unused row or one that names no image. */
-__device__ static int image_of(const struct ot_roi_pool_geom *g, const float *roi)
-{
-    return roi[0] >= 0.0f && roi[0] < (float)g->n ? (int)roi[0] : -1;
-}
-
 __global__ static void roi_pool_fwd(const __grid_constant__ struct ot_roi_pool_geom g, size_t n,
                                     const float *x, const float *rois, unsigned long long *bad,
                                     int32_t *argmax, float *y)
@@ -25,7 +19,7 @@ __global__ static void roi_pool_fwd(const __grid_constant__ struct ot_roi_pool_g
     OT_EACH (o, n) {
         const int i = (int)(o % bins) / g.pw, j = (int)(o % bins) % g.pw;
         const float *box = rois + 5 * (o / bins / (size_t)g.c);
-        const int image = image_of(&g, box);
+        const int image = ot_roi_image(box, g.n);
         int y0 = 0, y1 = 0, x0 = 0, x1 = 0, at = -1;
         const float *plane = x;
         float best = 0.0f;
@@ -90,7 +84,7 @@ __device__ static void find_bins(const struct ot_roi_pool_geom &g, const float *
         p->bin = 0;
         p->roi++;
     }
-    while (p->roi < (size_t)g.rois && image_of(&g, rois + 5 * p->roi) != image)
+    while (p->roi < (size_t)g.rois && ot_roi_image(rois + 5 * p->roi, g.n) != image)
         p->roi++;
 }
 

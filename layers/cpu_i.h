@@ -141,6 +141,9 @@ void ot_lrn_loops_fwd(const struct ot_lrn_geom *g, const float *x, float *scale,
 void ot_lrn_loops_bwd(const struct ot_lrn_geom *g, const float *x, const float *y,
                       const float *scale, const float *dy, float *dx);
 
+/* Fails where one of n rows of RoIs names none of `images` images (unused rows are fine). */
+void ot_cpu_check_rois(struct ot_dev *dev, int images, int n, const float *rois);
+
 /* The CPU has no format of another type. */
 static inline void ot_cpu_f32(const struct ot_dev *dev, enum ot_type type)
 {

@@ -171,6 +171,12 @@ struct ot_roi_pool_geom {
     float scale;
 };
 
+struct ot_psroi_pool_geom {
+    int n, out, group, h, w; /* features: out group^2 channels */
+    int rois;
+    float scale;
+};
+
 /* Anchors around one cell, corners in pixels of the input blob (x1, y1, x2, y2). */
 enum { OT_MAX_ANCHORS = 64 };
 

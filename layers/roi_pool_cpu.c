@@ -12,24 +12,18 @@
 #include <float.h>
 #include <string.h>
 
-#include "layers/device.h"
+#include "layers/cpu_i.h"
 #include "layers/roi_pool_math.h"
 
 enum { COLUMNS = 256, LANES = 16, CELLS = 4096 };
 
-/* The image of RoI r: -1 for an unused row or one that names no image. */
-static int image_of(const struct ot_roi_pool_geom *g, const float *roi)
+void ot_cpu_check_rois(struct ot_dev *dev, int images, int n, const float *rois)
 {
-    return roi[0] >= 0.0f && roi[0] < (float)g->n ? (int)roi[0] : -1;
-}
-
-static void check_rois(struct ot_dev *dev, const struct ot_roi_pool_geom *g, const float *rois)
-{
-    for (int r = 0; r < g->rois; r++) {
+    for (int r = 0; r < n; r++) {
         float at = rois[5 * (size_t)r];
 
-        if (!(at < (float)g->n))
-            ot_dev_fail(dev, OT_EDATA, "RoI %d: batch index must be below %d, got %g", r, g->n,
+        if (!(at < (float)images))
+            ot_dev_fail(dev, OT_EDATA, "RoI %d: batch index must be below %d, got %g", r, images,
                         (double)at);
     }
 }
@@ -123,7 +117,7 @@ static void pool_channel(const struct ot_roi_pool_geom *g, int n, int c, const f
         const float *box = rois + 5 * (size_t)r;
         size_t at = ((size_t)r * (size_t)g->c + (size_t)c) * bins;
 
-        if (image_of(g, box) != n)
+        if (ot_roi_image(box, g->n) != n)
             continue;
         find_edges(g, box + 1, &e);
         pool_plane(g, &e, x + ((size_t)n * (size_t)g->c + (size_t)c) * plane, argmax + at, y + at);
@@ -182,7 +176,7 @@ static void pool_lanes(const struct ot_roi_pool_geom *g, int n, int c, int lanes
         const float *box = rois + 5 * (size_t)r;
         size_t at = ((size_t)r * (size_t)g->c + (size_t)c) * bins;
 
-        if (image_of(g, box) != n)
+        if (ot_roi_image(box, g->n) != n)
             continue;
         find_edges(g, box + 1, &e);
         for (int i = 0; i < g->ph; i++)
@@ -197,7 +191,7 @@ static void clear_unused(const struct ot_roi_pool_geom *g, const float *rois, in
     const size_t each = (size_t)g->c * (size_t)g->ph * (size_t)g->pw;
 
     for (int r = 0; r < g->rois; r++)
-        if (image_of(g, rois + 5 * (size_t)r) < 0) {
+        if (ot_roi_image(rois + 5 * (size_t)r, g->n) < 0) {
             memset(y + (size_t)r * each, 0, each * sizeof *y);
             memset(argmax + (size_t)r * each, 0xff, each * sizeof *argmax);
         }
@@ -209,7 +203,7 @@ void ot_cpu_roi_pool_fwd(struct ot_dev *dev, const struct ot_roi_pool_geom *g, c
     const bool turned = (size_t)g->h * (size_t)g->w <= CELLS;
     const int step = turned ? LANES : 1;
 
-    check_rois(dev, g, rois);
+    ot_cpu_check_rois(dev, g->n, g->rois, rois);
     clear_unused(g, rois, argmax, y);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int n = 0; n < g->n; n++)
@@ -241,7 +235,7 @@ static void give_back(const struct ot_roi_pool_geom *g, int r, int c, int lanes,
     const struct ot_roi roi = ot_roi_cells(box + 1, g->scale, g->ph, g->pw);
     const bool look = overhangs(g, &roi);
     size_t from = ((size_t)r * (size_t)g->c + (size_t)c) * bins;
-    float *to = dx + ((size_t)image_of(g, box) * (size_t)g->c + (size_t)c) * plane;
+    float *to = dx + ((size_t)ot_roi_image(box, g->n) * (size_t)g->c + (size_t)c) * plane;
 
     for (int l = 0; l < lanes; l++, from += bins, to += plane)
         for (size_t b = 0; b < bins; b++) {
@@ -266,7 +260,7 @@ void ot_cpu_roi_pool_bwd(struct ot_dev *dev, const struct ot_roi_pool_geom *g, c
             memset(dx + ((size_t)n * (size_t)g->c + (size_t)c) * plane, 0,
                    (size_t)lanes * plane * sizeof *dx);
         for (int r = 0; r < g->rois; r++)
-            if (image_of(g, rois + 5 * (size_t)r) >= 0)
+            if (ot_roi_image(rois + 5 * (size_t)r, g->n) >= 0)
                 give_back(g, r, c, lanes, rois + 5 * (size_t)r, argmax, dy, dx);
     }
 }

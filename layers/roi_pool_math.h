@@ -14,6 +14,12 @@
 
 enum { OT_ROI_BINS = 1024 }; /* along one side, at most */
 
+/* Which of `n` images a row of RoIs names: -1 for an unused row or one that names none. */
+OT_HD int ot_roi_image(const float *roi, int n)
+{
+    return roi[0] >= 0.0f && roi[0] < (float)n ? (int)roi[0] : -1;
+}
+
 struct ot_roi {         /* in cells */
     int x1, y1, x2, y2; /* inclusive, as rounded */
     float bin_h, bin_w;

@@ -111,7 +111,7 @@ enum values { NOISE, LABELS, ROIS };
 
 static enum values kind_of(const struct ot_layer *l, int in)
 {
-    if (in == 1 && !strcmp(l->ops->type, "ROIPooling"))
+    if (in == 1 && (!strcmp(l->ops->type, "ROIPooling") || !strcmp(l->ops->type, "PSROIPooling")))
         return ROIS;
     if (in == 1 && (strstr(l->ops->type, "Softmax") || strstr(l->ops->type, "Accuracy") ||
                     strstr(l->ops->type, "Hinge") || strstr(l->ops->type, "Multinomial") ||

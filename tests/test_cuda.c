@@ -286,6 +286,7 @@ static void report_on(struct ot_dev *dev)
 static void report_roi_on(struct ot_dev *dev)
 {
     static const struct ot_roi_pool_geom g = { 2, 1, 2, 2, 3, 1, 1, 1.0f };
+    static const struct ot_psroi_pool_geom ps = { 2, 1, 1, 2, 2, 3, 1.0f };
     static const float zero[8] = { 0 }, rois[15] = { -1, 0, 0, 0, 0, 2, 0, 0, 1, 1, 7, 0, 0, 1, 1 };
     struct ot_err err = OT_ERR_INIT;
     float *x = dev->ops->alloc(dev, sizeof zero, &err), *y = dev->ops->alloc(dev, 12, &err);
@@ -295,6 +296,10 @@ static void report_roi_on(struct ot_dev *dev)
     dev->ops->upload(dev, x, zero, sizeof zero);
     dev->ops->upload(dev, r, rois, sizeof rois);
     dev->k->roi_pool_fwd(dev, &g, x, r, at, y);
+    dev->ops->sync(dev);
+    assert_int_equal(ot_dev_ok(dev, &err), OT_EDATA);
+    assert_error(&err, OT_EDATA, "RoI 1: batch index must be below 2, got 2");
+    dev->k->psroi_pool_fwd(dev, &ps, x, r, y);
     dev->ops->sync(dev);
     assert_int_equal(ot_dev_ok(dev, &err), OT_EDATA);
     assert_error(&err, OT_EDATA, "RoI 1: batch index must be below 2, got 2");
