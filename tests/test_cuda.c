@@ -23,6 +23,7 @@
 
 static struct ot_dev *cpu, *gpu, *host;
 static char why_no_gpu[1200];
+static double slack; /* what cuDNN's algorithms on a device may be away, beyond a case's own */
 
 static void to_bf16(struct ot_mini_array *a)
 {
@@ -68,7 +69,7 @@ static struct ot_mini *open_case(struct ot_dev *dev, const struct ot_cuda_case *
 static void same(const struct ot_cuda_case *c, const char *what, int i, enum ot_type type,
                  const float *want, const float *got, size_t n)
 {
-    double tol = c->tol > 0.0 ? c->tol : 2e-6, most = 0.0;
+    double tol = (c->tol > 0.0 ? c->tol : 2e-6) + slack, most = 0.0;
 
     if (type == OT_BF16)
         tol += c->bf16 > 0.0 ? c->bf16 : 1.0 / 256;
@@ -172,7 +173,9 @@ static void on_a_device(void **state)
 
     if (!gpu)
         skip_because("%s", why_no_gpu);
+    slack = c->text && strstr(c->text, "onvolution") ? 1e-4 : 0.0;
     run_case(gpu, c);
+    slack = 0.0;
 }
 
 /* Runs what(arg) on the host's device in several orders; nothing may be used wrongly. */
@@ -562,6 +565,10 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
     cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
     cmocka_unit_test(bad_data_found_late_names_its_layer),
+};
+
+/* Last: under compute-sanitizer they take longest, and may not come to their end in time. */
+static const struct CMUnitTest nets[] = {
     cmocka_unit_test(a_small_faster_rcnn_trains_on_the_host_as_on_the_cpu),
     cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
     cmocka_unit_test(fifty_mined_iterations_on_the_host_decide_as_on_the_cpu),
@@ -613,5 +620,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < LISTS; i++)
         for (const struct ot_cuda_case *c = lists[i]; c->name; c++)
             n = add_formats(n, c);
+    OT_BUG_IF(n + sizeof nets / sizeof nets[0] > MAX_TESTS);
+    memcpy(tests + n, nets, sizeof nets);
+    n += sizeof nets / sizeof nets[0];
     return _cmocka_run_group_tests("tests", tests, n, open_all, close_all);
 }

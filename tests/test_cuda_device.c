@@ -1,7 +1,7 @@
 /*
  * test_cuda_device.c - the contract of a device (layers/device.h) as cuda/ keeps it, on a fake of
  * CUDA's libraries (gpu_fake.h): in several legal orders of what is queued, and with every call of
- * the libraries failing once.
+ * the libraries failing once; and on a real device where there is one.
  */
 #include <math.h>
 
@@ -696,6 +696,30 @@ static void what_the_device_breaks_on_is_told_by_who_waits(void **state)
     }
 }
 
+/* ---- a real one ---------------------------------------------------------------------------- */
+
+static void the_contract_holds_on_a_device(void **state)
+{
+    static void (*const what[])(struct ot_dev * dev) = {
+        upload_many, upload_burst,       allocate_again, pin,        overlap,
+        find_late,   replay_and_compare, record_growing, step_before
+    };
+    const struct ot_dev_conf conf = { .deterministic = true };
+    char why[1200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_dev *dev = ot_dev_open_conf("cuda", &conf, &err);
+
+        if (!dev)
+            skip_because("%s", ot_err_str(&err, why, sizeof why));
+        what[i](dev);
+        assert_ok(ot_dev_ok(dev, &err), &err);
+        ot_dev_close(dev);
+    }
+}
+
 /* ---- the fake itself ----------------------------------------------------------------------- */
 
 #define SELF(name)                                     \
@@ -747,6 +771,7 @@ int main(void)
         cmocka_unit_test_setup(a_call_that_fails_while_opening_leaves_nothing, whole_again),
         cmocka_unit_test_setup(each_call_that_fails_while_working_is_told, whole_again),
         cmocka_unit_test_setup(what_the_device_breaks_on_is_told_by_who_waits, whole_again),
+        cmocka_unit_test(the_contract_holds_on_a_device),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

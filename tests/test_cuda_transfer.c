@@ -184,6 +184,26 @@ static void a_recording_is_forgotten_when_its_memory_moves(void **state)
     each_way(record_and_grow);
 }
 
+static void transfers_on_a_device_do_not_mix(void **state)
+{
+    static void (*const what[])(struct ot_dev * dev) = { upload_many, upload_between, mark_many,
+                                                         record_and_grow };
+    const struct ot_dev_conf conf = { .deterministic = true };
+    char why[1200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
+        struct ot_err err = OT_ERR_INIT;
+        struct ot_dev *dev = ot_dev_open_conf("cuda", &conf, &err);
+
+        if (!dev)
+            skip_because("%s", ot_err_str(&err, why, sizeof why));
+        what[i](dev);
+        assert_ok(ot_dev_ok(dev, &err), &err);
+        ot_dev_close(dev);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +212,7 @@ int main(void)
         cmocka_unit_test(uploads_do_without_staging_memory),
         cmocka_unit_test(what_is_found_is_kept_until_somebody_waits),
         cmocka_unit_test(a_recording_is_forgotten_when_its_memory_moves),
+        cmocka_unit_test(transfers_on_a_device_do_not_mix),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
