@@ -14,6 +14,7 @@ two of 256 chosen otherwise), also with inputs that differ by 5e-6.
 import json
 import math
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -56,15 +57,19 @@ def train(check, name, device, conf, source, sets, log):
         command += ['--set', s]
     code, seconds = gm.run_process(command + [conf], log, check.env, check.budget.left(300))
     with open(log, encoding='utf-8', errors='replace') as f:
-        said = f.read().strip()[-400:]
+        whole = f.read().strip()
+    said = whole[-400:]
     if code == 78 and 'has no field named' in said:
         return dict(missing=said)
     if code != 0:
         return dict(failed='stopped at the deadline' if code is None else f'exit {code}: {said}')
     with open(os.path.join(run_dir, 'metrics.jsonl'), encoding='utf-8') as f:
         rows = [m for m in map(json.loads, f) if m['kind'] in ('train', 'pool')]
-    return dict(seconds=round(seconds, 2), losses=[m['loss'] for m in rows],
-                kinds=[m['kind'] for m in rows], pool=read_pool(os.path.join(run_dir, 'pool.db')))
+    # a device that cannot record goes on without, and says so: here that is a failure
+    lost = re.search(r'are not recorded, which is slower: (.*)', whole)
+    return dict(seconds=round(seconds, 2), not_recorded=lost.group(1) if lost else None,
+                losses=[m['loss'] for m in rows], kinds=[m['kind'] for m in rows],
+                pool=read_pool(os.path.join(run_dir, 'pool.db')))
 
 
 def read_pool(path):
@@ -97,7 +102,7 @@ def differences(a, b, tolerance):
 
 
 def agrees(how, d, iterations):
-    if d['iterations'] != [iterations, iterations]:
+    if d['iterations'] != [iterations, iterations] or d.get('not_recorded'):
         return False
     if how == 'control':
         return True
@@ -131,6 +136,8 @@ def compare_net(check, net, conf, source, sets, tolerance):
             row.update(ok=False, failed=r.get('failed', f'no run {other} to compare with'))
         else:
             d = differences(runs[other], r, tolerance)
+            if r['not_recorded']:
+                d['not_recorded'] = r['not_recorded']
             row.update(d, seconds=r['seconds'], ok=agrees(how, d, check.args.iterations))
         rows.append(row)
         gm.say(f'  {net}, {name} against {other}: '

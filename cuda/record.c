@@ -8,6 +8,8 @@
  *
  * A graph in flight may be destroyed: CUDA frees it when it is done.
  */
+#include <stdio.h>
+
 #include "cuda/device_i.h"
 
 static struct ot_cuda_recording *find(struct ot_cuda_recorder *r, uint64_t key)
@@ -25,19 +27,29 @@ static void drop(struct ot_cuda_recording *r)
     r->exec = NULL;
 }
 
+/* Nothing is recorded from now on; the first reason is kept for people. */
+static void give_up(struct ot_dev *dev, const char *why)
+{
+    ot_cuda_of(dev)->recorder.off = true;
+    if (!dev->unrecorded[0])
+        (void)snprintf(dev->unrecorded, sizeof dev->unrecorded, "%.90s", why);
+}
+
 bool ot_cuda_replay(struct ot_dev *dev, uint64_t key)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     struct ot_cuda_recording *r = find(&cuda->recorder, key);
+    cudaError_t e;
 
     OT_BUG_IF(cuda->recorder.on);
     if (!r || dev->latch.code != OT_OK)
         return false;
-    if (cudaGraphLaunch(r->exec, cuda->stream) == cudaSuccess)
+    e = cudaGraphLaunch(r->exec, cuda->stream);
+    if (e == cudaSuccess)
         return true;
     (void)cudaGetLastError();
     drop(r);
-    cuda->recorder.off = true;
+    give_up(dev, cudaGetErrorString(e));
     return false;
 }
 
@@ -45,14 +57,16 @@ bool ot_cuda_record(struct ot_dev *dev, uint64_t key)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     struct ot_cuda_recorder *r = &cuda->recorder;
+    cudaError_t e;
 
     OT_BUG_IF(r->on);
     if (cuda->conf.no_record || r->off || dev->latch.code != OT_OK)
         return false;
     /* thread local: other threads of the program may allocate pinned memory meanwhile */
-    if (cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+    e = cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal);
+    if (e != cudaSuccess) {
         (void)cudaGetLastError();
-        r->off = true;
+        give_up(dev, cudaGetErrorString(e));
         return false;
     }
     r->on = true;
@@ -61,19 +75,28 @@ bool ot_cuda_record(struct ot_dev *dev, uint64_t key)
     return true;
 }
 
-/* The recording made into something that can be launched; NULL: it cannot. */
-static cudaGraphExec_t finish(struct ot_dev *dev)
+/* The recording made into something that can be launched, and launched; NULL: it cannot be. */
+static cudaGraphExec_t finish(struct ot_dev *dev, cudaError_t *e)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
-    bool good = cudaStreamEndCapture(cuda->stream, &graph) == cudaSuccess && graph &&
-                !cuda->recorder.spoilt && dev->latch.code == OT_OK;
 
-    if (good && cudaGraphInstantiate(&exec, graph, 0) != cudaSuccess)
-        exec = NULL;
+    *e = cudaStreamEndCapture(cuda->stream, &graph);
+    if (*e == cudaSuccess && (!graph || cuda->recorder.spoilt || dev->latch.code != OT_OK))
+        *e = cudaErrorStreamCaptureInvalidated;
+    if (*e == cudaSuccess)
+        *e = cudaGraphInstantiate(&exec, graph, 0);
     if (graph)
         (void)cudaGraphDestroy(graph);
+    if (*e == cudaSuccess)
+        *e = cudaGraphUpload(exec, cuda->stream);
+    if (*e == cudaSuccess)
+        *e = cudaGraphLaunch(exec, cuda->stream);
+    if (*e != cudaSuccess && exec) {
+        (void)cudaGraphExecDestroy(exec);
+        exec = NULL;
+    }
     return exec;
 }
 
@@ -83,23 +106,22 @@ bool ot_cuda_launch(struct ot_dev *dev)
     struct ot_cuda_recorder *r = &cuda->recorder;
     struct ot_cuda_recording *to;
     cudaGraphExec_t exec;
+    cudaError_t e;
 
     OT_BUG_IF(!r->on);
-    exec = finish(dev);
+    exec = finish(dev, &e);
     r->on = false;
-    if (exec && cudaGraphUpload(exec, cuda->stream) == cudaSuccess &&
-        cudaGraphLaunch(exec, cuda->stream) == cudaSuccess) {
+    if (exec) {
         to = find(r, r->key);
         to = to ? to : &r->list[r->next++ % OT_RECORDINGS];
         drop(to);
         *to = (struct ot_cuda_recording){ r->key, exec };
         return true;
     }
-    if (exec)
-        (void)cudaGraphExecDestroy(exec);
     (void)cudaGetLastError();
+    if (!r->spoilt)
+        give_up(dev, dev->latch.code != OT_OK ? dev->latch.text : cudaGetErrorString(e));
     dev->latch = (struct ot_err)OT_ERR_INIT;
-    r->off = !r->spoilt;
     return false;
 }
 

@@ -128,6 +128,9 @@ assert not says('losses', run([2.0, 1.0], x=(0, 1, 5), y=(1, 0, 6))), 'another s
 assert not says('losses', run([2.0, 1.0], x=(0, 1, 5))), 'a row is missing'
 assert not says('losses', run([2.0], x=(0, 1, 5), y=(2, 0, 6))), 'an iteration is missing'
 assert not says('losses', run([2.0, float('nan')], x=(0, 1, 5), y=(2, 0, 6))), 'NaN'
+a = run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6))
+lost = dict(p.differences(a, a, 1e-3), not_recorded='invalid argument')
+assert p.agrees('bits', p.differences(a, a, 1e-3), 2) and not p.agrees('bits', lost, 2), 'not recorded'
 assert says('mean', run([2.2, 1.0])) and not says('mean', run([2.4, 1.0]))
 END
 rc=$?

@@ -437,6 +437,7 @@ static void record_growing(struct ot_dev *dev)
         assert_ok(ot_dev_ok(dev, &err), &err);
         dev->ops->download(dev, &sum[i], norm, sizeof sum[i]);
     }
+    assert_string_equal(dev->unrecorded, "");
     assert_true(sum[0] == 5.0 * ROWS * COLS / 3.0 && sum[1] == sum[0] && sum[2] == sum[0]);
     assert_true(dev->ops->replay(dev, 9));
     ask_for_room(dev); /* where the recording's was is no more */
@@ -463,7 +464,9 @@ static void record_failing(struct ot_dev *dev)
     dev->k->fill(dev, OT_F32, N, 1.0f, x);
     ot_fake_fail("cudaLaunchKernel", 1, INVALID_VALUE);
     dev->k->fill(dev, OT_F32, N, 2.0f, x);
+    assert_string_equal(dev->unrecorded, "");
     assert_false(dev->ops->launch(dev));
+    assert_non_null(strstr(dev->unrecorded, "invalid argument"));
     assert_ok(ot_dev_ok(dev, &err), &err);
     dev->ops->download(dev, &got, x, sizeof got);
     assert_true(got == 0.0f);

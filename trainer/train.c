@@ -234,7 +234,7 @@ static bool sentinel_due(const struct ot_job *j)
 static int loop(struct ot_job *j, struct ot_err *err)
 {
     const Caffe__SolverParameter *p = j->param;
-    bool warned = false;
+    bool warned = false, told = false;
 
     while (j->solver->iter < p->max_iter) {
         if (due(j->solver->iter, p->test_interval) &&
@@ -251,6 +251,11 @@ static int loop(struct ot_job *j, struct ot_err *err)
             ot_pool_ok(ot_mine_pool(j->mine), err) < 0) {
             ot_log_err("pool", err); /* training goes on; the pool stays in memory */
             warned = true;
+        }
+        if (!told && j->dev->unrecorded[0]) {
+            ot_log(OT_LOG_WARN, "train", "%s: iterations are not recorded, which is slower: %s",
+                   j->dev->name, j->dev->unrecorded);
+            told = true;
         }
         if (ot_signals_stop() ||
             (p->max_time_s > 0 && ot_now_s() - j->start_s > (double)p->max_time_s))
