@@ -52,6 +52,15 @@ if [ "$tool" = "${BROKEN:-}" ]; then
     echo '========= ERROR SUMMARY: 1 error'
     exit 86
 fi
+if [ "$tool" = "${FOREIGN:-}" ]; then
+    echo '========= Uninitialized __global__ memory read of size 4 bytes'
+    echo '=========     at void cudnn::cnn::conv<int>(float *)+0x90'
+    echo '=========     by thread (32,0,0) in block (0,0,0)'
+    [ -z "${OURS:-}" ] || printf '%s\n' '========= Uninitialized __global__ memory read of size 4 bytes' \
+        '=========     at void softmax<int>(float *)+0x90 in softmax.cu:41'
+    echo "========= ERROR SUMMARY: $((1 + ${OURS:-0})) errors"
+    exit 86
+fi
 [ "$tool" != racecheck ] || echo '========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)'
 [ "$tool" = racecheck ] || echo '========= ERROR SUMMARY: 0 errors'
 END
@@ -94,6 +103,15 @@ BROKEN=memcheck check --only memcheck,racecheck
 result $? "an error that a sanitizer found: exit status 1"
 holds "the error, its place and its kernel are kept" \
     "p['memcheck']['errors'] == 1 and p['memcheck']['kernels'] == {'relu_bwd': 1} and 'neuron.cu:41' in p['memcheck']['found'][0] and p['racecheck']['ok']"
+
+FOREIGN=initcheck check --only initcheck
+[ $rc = 0 ]
+result $? "what cuDNN's kernels read of their workspace is no failure"
+holds "but it is counted" \
+    "p['initcheck']['errors'] == 0 and p['initcheck']['of_libraries'] == 1 and 'cudnn::cnn::conv' in p['initcheck']['kernels']"
+FOREIGN=initcheck OURS=1 check --only initcheck
+[ $rc = 1 ]
+result $? "what a kernel of ours reads so is one"
 
 HANG=1 check --only tests --tests-budget 1
 [ $rc = 1 ]
