@@ -91,6 +91,8 @@ holds "without a GPU nothing is proven" "r['verdict'] == 'nothing proven: no GPU
 FAIL=1 check --only tests
 [ $rc = 1 ]
 result $? "a failed test: exit status 1"
+grep -q '^    pool: on a device as on the CPU: .*CUDA 2' "$T/err"
+result $? "and it is said at once"
 holds "its words are kept" \
     "'the CPU says 1, CUDA 2' in p['tests']['programs'][0]['failures']['pool: on a device as on the CPU']"
 
