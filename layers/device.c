@@ -5,11 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 static struct ot_dev *open_auto(const struct ot_dev_conf *conf, struct ot_err *err)
 {
-    struct ot_err none = OT_ERR_INIT;
-    struct ot_dev *dev = ot_cuda_open(0, conf, &none);
+    struct ot_err why = OT_ERR_INIT;
+    struct ot_dev *dev = ot_cuda_open(0, conf, &why);
 
+    if (dev)
+        ot_log(OT_LOG_INFO, "device", "auto: %s", dev->name);
+    else
+        ot_log(OT_LOG_INFO, "device", "auto: cpu (%s)", why.text);
     return dev ? dev : ot_cpu_open(conf, err);
 }
 

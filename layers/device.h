@@ -104,7 +104,7 @@ struct ot_dev_conf {
     size_t workspace_bytes; /* of a convolution, at most; 0: 1 GiB */
 };
 
-/* "cpu", "cuda", "cuda:N" or "auto". */
+/* "cpu", "cuda", "cuda:N" or "auto": cuda:0 if there is one, and the log says what and why not. */
 struct ot_dev *ot_dev_open_conf(const char *name, const struct ot_dev_conf *conf,
                                 struct ot_err *err);
 /* With no configuration but the threads, and deterministic. */

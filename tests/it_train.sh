@@ -74,7 +74,7 @@ ends "--check ends well" 0 "" --check "$T/a.conf"
 holds "and prints the layers" grep -q "InnerProduct" "$T/out"
 [ ! -e "$T/a" ] && [ ! -e runs/a ]
 result $? "--check makes no run folder"
-ends "auto says which device it takes" 0 "device auto: c" --check --device auto "$T/a.conf"
+ends "auto says which device it takes" 0 "device: auto: c" --check --device auto "$T/a.conf"
 ends "what only a GPU has is said once" 0 "compute, workspace_mb: of a GPU" --check --device cpu \
     --set compute=BF16 --set workspace_mb=99 --set deterministic=true "$T/a.conf"
 [ "$(grep -c 'of a GPU' "$T/err")" = 1 ]

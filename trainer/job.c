@@ -25,19 +25,6 @@ static const char *device_of(const struct ot_config *c, const struct ot_train_op
     return buf;
 }
 
-/* "auto" says which device it took, and why not a GPU. */
-static struct ot_dev *open_auto(const struct ot_dev_conf *conf, struct ot_err *err)
-{
-    struct ot_err why = OT_ERR_INIT;
-    struct ot_dev *dev = ot_dev_open_conf("cuda:0", conf, &why);
-
-    if (dev)
-        ot_log(OT_LOG_INFO, "train", "device auto: %s", dev->name);
-    else
-        ot_log(OT_LOG_INFO, "train", "device auto: cpu (%s)", why.text);
-    return dev ? dev : ot_dev_open_conf("cpu", conf, err);
-}
-
 /* What the file asks of a GPU has no effect on the CPU, which always computes in FP32. */
 static void say_unused(const struct ot_job *j)
 {
@@ -76,7 +63,7 @@ static int open_device(struct ot_job *j, const struct ot_train_opts *opts, struc
     char buf[32];
     const char *name = device_of(j->config, opts, buf);
 
-    j->dev = strcmp(name, "auto") ? ot_dev_open_conf(name, &conf, err) : open_auto(&conf, err);
+    j->dev = ot_dev_open_conf(name, &conf, err);
     if (!j->dev)
         return ot_err_wrap(err, "device '%s'", name);
     say_unused(j);
