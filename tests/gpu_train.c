@@ -18,17 +18,21 @@ static const char lenet[] =
     "layer { name: 'loss' type: 'SoftmaxWithLossOHEM' bottom: 'i2' bottom: 'label' "
     "bottom: 'weight' top: 'loss' top: 'prob' top: 'each' } ";
 
+/* To the regions' targets. */
+#define REGIONS(param) \
+    CONV("c1", "data", "num_output: 6 kernel_size: 3 pad: 1 stride: 2") RELU("c1") \
+    POOL("p1", "c1") \
+    CONV("c2", "p1", "num_output: 8 kernel_size: 3 pad: 1") RELU("c2") \
+    RPN \
+    "layer { name: 'pr' type: 'Softmax' bottom: 'two' top: 'pr' } " \
+    "layer { name: 'some' type: 'Proposal' bottom: 'pr' bottom: 'delta' bottom: 'info' " \
+    "top: 'some' proposal_param { pre_nms_top_n: 60 post_nms_top_n: 16 min_size: 3 } } " \
+    "layer { name: 'rt' type: 'ProposalTarget' bottom: 'some' bottom: 'gt' bottom: 'info' " \
+    "bottom: 'booked' top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' top: 'matched' " \
+    "top: 'weight' proposal_target_param { " param " } } "
+
 static const char frcnn[] =
-    CONV("c1", "data", "num_output: 6 kernel_size: 3 pad: 1 stride: 2") RELU("c1")
-    POOL("p1", "c1")
-    CONV("c2", "p1", "num_output: 8 kernel_size: 3 pad: 1") RELU("c2")
-    RPN
-    "layer { name: 'pr' type: 'Softmax' bottom: 'two' top: 'pr' } "
-    "layer { name: 'some' type: 'Proposal' bottom: 'pr' bottom: 'delta' bottom: 'info' "
-    "top: 'some' proposal_param { pre_nms_top_n: 60 post_nms_top_n: 16 min_size: 3 } } "
-    "layer { name: 'rt' type: 'ProposalTarget' bottom: 'some' bottom: 'gt' bottom: 'info' "
-    "bottom: 'booked' top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' top: 'matched' "
-    "top: 'weight' proposal_target_param { batch_size: 12 fg_fraction: 0.5 } } "
+    REGIONS("batch_size: 12 fg_fraction: 0.5")
     "layer { name: 'rp' type: 'ROIPooling' bottom: 'c2' bottom: 'roi' top: 'rp' "
     "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.25 } } "
     IP("f1", "rp", "16") RELU("f1")
@@ -38,6 +42,33 @@ static const char frcnn[] =
     "bottom: 'weight' top: 'lo' top: 'po' top: 'inst' loss_param { ignore_label: -1 } } "
     "layer { name: 'lr' type: 'SmoothL1Loss' bottom: 'box' bottom: 'rt' bottom: 'ri' "
     "bottom: 'ro' top: 'lr' } ";
+
+#define PARTS(name, in, maps, dim) \
+    CONV(name "_maps", in, "num_output: " maps " kernel_size: 1") \
+    "layer { name: '" name "_parts' type: 'PSROIPooling' bottom: '" name "_maps' bottom: 'roi' " \
+    "top: '" name "_parts' psroi_pooling_param { spatial_scale: 0.25 output_dim: " dim " " \
+    "group_size: 2 } } " \
+    "layer { name: '" name "' type: 'Pooling' bottom: '" name "_parts' top: '" name "' " \
+    "pooling_param { pool: AVE kernel_size: 2 stride: 2 } } "
+#define NO_LOSS(n) "loss_weight: [" n "] "
+
+static const char rfcn[] =
+    REGIONS("batch_size: 20 fg_fraction: 1 class_agnostic: true")
+    PARTS("cls", "c2", "16", "4") PARTS("box", "c2", "32", "8")
+    "layer { name: 'each' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'label' "
+    "bottom: 'weight' top: 'no1' top: 'po' top: 'inst' " NO_LOSS("0, 0, 0")
+    "propagate_down: [false, false, false] loss_param { ignore_label: -1 } } "
+    "layer { name: 'boxes' type: 'SmoothL1LossOHEM' bottom: 'box' bottom: 'rt' bottom: 'ri' "
+    "top: 'no2' top: 'binst' " NO_LOSS("0, 0") "propagate_down: [false, false, false] } "
+    "layer { name: 'flat' type: 'Reshape' bottom: 'inst' top: 'cinst' reshape_param { shape { "
+    "dim: [0, 1, 1, 1] } } } "
+    "layer { name: 'sum' type: 'Eltwise' bottom: 'cinst' bottom: 'binst' top: 'sum' } "
+    "layer { name: 'hard' type: 'BoxAnnotatorOHEM' bottom: 'roi' bottom: 'sum' bottom: 'label' "
+    "bottom: 'ro' top: 'hard' top: 'hw' box_annotator_ohem_param { roi_per_img: 6 } } "
+    "layer { name: 'ohem' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'hard' "
+    "bottom: 'weight' top: 'lo' loss_param { ignore_label: -1 } } "
+    "layer { name: 'lr' type: 'SmoothL1LossOHEM' bottom: 'box' bottom: 'rt' bottom: 'hw' "
+    "top: 'lr' loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 12 } } ";
 
 /* clang-format on */
 
@@ -73,9 +104,9 @@ static const char *write_lenet(void)
     return ot_tiny_file("gpu_lenet", text);
 }
 
-static const char *write_frcnn(void)
+static const char *write_detector(const char *name, const char *net)
 {
-    char text[6000];
+    char text[8000];
 
     (void)snprintf(
         text, sizeof text,
@@ -84,13 +115,15 @@ static const char *write_frcnn(void)
         "top: 'gt' top: 'booked' transform_param { mean_value: [120, 120, 120] scale: 0.017 } "
         "data_param { source: '%s' batch_size: 2 backend: LMDB shuffle: true } "
         "detection_data_param { short_side: 32 max_side: 32 max_boxes: 4 } } %s",
-        scenes(), frcnn);
-    return ot_tiny_file("gpu_frcnn", text);
+        scenes(), net);
+    return ot_tiny_file(name, text);
 }
 
 static const char *write_config(enum ot_gpu_job job)
 {
-    const char *net = job == OT_GPU_LENET ? write_lenet() : write_frcnn();
+    const char *net = job == OT_GPU_LENET   ? write_lenet()
+                      : job == OT_GPU_FRCNN ? write_detector("gpu_frcnn", frcnn)
+                                            : write_detector("gpu_rfcn", rfcn);
     char text[2000];
 
     (void)snprintf(text, sizeof text,

@@ -1,6 +1,6 @@
 /*
- * gpu_train.h - fifty mined iterations of a small LeNet and of a small Faster R-CNN on any device,
- * as the trainer runs them (passes asked for, recordings, losses one pass late): whole-net
+ * gpu_train.h - fifty mined iterations of a small LeNet, Faster R-CNN and R-FCN on any device, as
+ * the trainer runs them (passes asked for, recordings, losses one pass late): whole-net
  * comparison of two devices, with what the miner made of them (test_cuda.c).
  */
 #ifndef OT_TESTS_GPU_TRAIN_H
@@ -11,7 +11,8 @@
 
 enum { OT_GPU_ITERS = 50, OT_GPU_BATCH = 8, OT_GPU_POOL = 2048 };
 
-enum ot_gpu_job { OT_GPU_LENET, OT_GPU_FRCNN, OT_GPU_JOBS };
+/* R-FCN with the hardest RoIs chosen inside the net */
+enum ot_gpu_job { OT_GPU_LENET, OT_GPU_FRCNN, OT_GPU_RFCN, OT_GPU_JOBS };
 
 struct ot_gpu_mined {
     double loss[OT_GPU_ITERS];

@@ -16,6 +16,7 @@ static const struct {
 } data[] = {
     { "fashion.conf", 0 },
     { "frcnn.conf", 11 },
+    { "rfcn.conf", 11 },
     { "bccd.conf", 4 },
 };
 

@@ -424,6 +424,7 @@ static void same_row(const struct ot_row *want, const struct ot_row *got, double
 /* Rounding differs, and each of fifty steps adds to it. */
 static void mines_like_the_cpu(struct ot_dev *dev, enum ot_gpu_job job, double tol)
 {
+    static const char *const name[OT_GPU_JOBS] = { "LeNet", "Faster R-CNN", "R-FCN" };
     static struct ot_gpu_mined want, got;
     double most = 0;
 
@@ -436,8 +437,7 @@ static void mines_like_the_cpu(struct ot_dev *dev, enum ot_gpu_job job, double t
             assert_int_equal(got.sample[i][k], want.sample[i][k]);
     }
     print_message("%s: losses of %d iterations differ by %.2g at most; %d rows, %d batches back\n",
-                  job == OT_GPU_LENET ? "LeNet" : "Faster R-CNN", OT_GPU_ITERS, most, want.rows,
-                  want.reinjected);
+                  name[job], OT_GPU_ITERS, most, want.rows, want.reinjected);
     assert_true(most <= tol);
     assert_int_equal(got.rows, want.rows);
     for (int k = 0; k < want.rows; k++)
