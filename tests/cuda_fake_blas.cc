@@ -127,6 +127,10 @@ cublasStatus_t put_product(cublasHandle_t handle, cublasOperation_t ta, cublasOp
         !there(p.b, p.b_type, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.ldb, p.sb, p.batch) ||
         !there(p.c, p.c_type, p.m, p.n, p.ldc, p.sc, p.batch))
         return CUBLAS_STATUS_EXECUTION_FAILED;
+    loads(handle->stream, "a product of cuBLAS",
+          std::string("product") + (p.a_type == number::BF16 ? "bf16" : "fp32") +
+              (p.c_type == number::BF16 ? "bf16" : "fp32") + (p.tf32 ? "tf32" : "") +
+              (p.ta ? "t" : "n") + (p.tb ? "t" : "n"));
     return put(handle->stream, "product", [p] { multiply(p); }) == cudaSuccess
                ? CUBLAS_STATUS_SUCCESS
                : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -228,6 +228,9 @@ cudnnStatus_t put_conv(cudnnHandle_t handle, const shape &s, arguments g, const 
                   g.bytes < need ? "" : " that are not all on the device");
             return CUDNN_STATUS_BAD_PARAM;
         }
+        loads(handle->stream, names[g.d],
+              names[g.d] + std::to_string(a.id) + (s.w.last ? "last" : "plain") +
+                  (s.x.type == number::BF16 ? "bf16" : "fp32") + std::to_string(s.op.math));
         return put(handle->stream, names[g.d], [=, &a] { convolve(s, g, a); }) == cudaSuccess
                    ? CUDNN_STATUS_SUCCESS
                    : CUDNN_STATUS_EXECUTION_FAILED;

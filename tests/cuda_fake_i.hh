@@ -61,6 +61,8 @@ cudaError_t broken(); // what the device says since it broke
 
 bool known(cudaStream_t stream);
 bool capturing(cudaStream_t stream);
+// CUDA loads code lazily, with its first launch, which may not be part of a capture.
+void loads(cudaStream_t stream, const char *what, const std::string &code);
 
 // cudaSuccess, or what a call returns that may not be made while anything captures.
 cudaError_t may_wait();

@@ -246,6 +246,16 @@ bool known(cudaStream_t stream)
     return stream_of(stream) != nullptr;
 }
 
+void loads(cudaStream_t stream, const char *what, const std::string &code)
+{
+    static std::set<std::string> loaded;
+
+    if (!capturing(stream))
+        loaded.insert(code);
+    else if (!loaded.count(code))
+        wrong("%s is launched in a capture, and has not been loaded by a launch before", what);
+}
+
 bool capturing(cudaStream_t stream)
 {
     const CUstream_st *s = stream_of(stream);

@@ -31,6 +31,7 @@ void ot_host_launch(struct ot_dev *dev, const char *kernel, dim3 grid, dim3 bloc
 
     if (e == cudaSuccess)
         e = broken() != cudaSuccess ? broken() : shape_is_fine(grid, block, shared);
+    loads(ot_cuda_stream(dev), kernel, run.target_type().name());
     if (e == cudaSuccess)
         e = put(ot_cuda_stream(dev), kernel,
                 [=] { ot_fibres_run(kernel, grid, block, shared, run); });

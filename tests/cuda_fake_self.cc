@@ -216,6 +216,9 @@ const char *ot_fake_self_a_graph_replays_what_was_recorded(void)
 
         cublasCreate(&blas);
         cublasSetStream(blas, t.b);
+        cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &two, t.device, 1, t.device + 1, 1,
+                    &zero, doubled, 1);
+        cudaStreamSynchronize(t.b);
         t.pinned[0] = 3.0f;
         t.send(t.a, t.pinned);
         EXPECT(cudaStreamBeginCapture(t.a, cudaStreamCaptureModeGlobal) == cudaSuccess);
@@ -224,6 +227,8 @@ const char *ot_fake_self_a_graph_replays_what_was_recorded(void)
         EXPECT(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &two, t.device, 1, t.device + 1,
                            1, &zero, doubled, 1) == CUBLAS_STATUS_SUCCESS);
         two = 5.0f; // was taken by value
+        loads(t.a, "code", "that nothing has launched");
+        EXPECT(was_wrong("code is launched in a capture"));
         cudaEventRecord(t.event, t.b);
         cudaStreamWaitEvent(t.a, t.event, 0);
         cudaMemcpyAsync(t.device, doubled, sizeof(float), cudaMemcpyDeviceToDevice, t.a);

@@ -365,6 +365,7 @@ static void run_ahead(struct ot_dev *dev)
     float *x = floats(dev, N), *y = floats(dev, N), *host = host_floats(dev, 2);
     uint64_t mark = 0;
 
+    iterate(dev, x, y, 300);
     for (uint64_t i = 0; i < 25; i++) {
         const struct ot_step step = { .iter = i, .lr = 0.1f };
         uint64_t before = mark;
@@ -460,6 +461,7 @@ static void record_failing(struct ot_dev *dev)
     float *x = floats(dev, N), got = 0.0f;
     struct ot_err err = OT_ERR_INIT;
 
+    dev->k->fill(dev, OT_F32, N, 0.0f, x);
     assert_true(dev->ops->record(dev, 3));
     dev->k->fill(dev, OT_F32, N, 1.0f, x);
     ot_fake_fail("cudaLaunchKernel", 1, INVALID_VALUE);
