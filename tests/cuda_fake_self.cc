@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tests/cuda_fibres.hh"
-#include "tests/gpu_fake.h"
+#include "tests/cuda_fake_i.hh"
 #include "tests/gpu_host.h"
 
 #define STRING_(x) #x
@@ -227,7 +227,7 @@ const char *ot_fake_self_a_graph_replays_what_was_recorded(void)
         EXPECT(cublasSgemm(blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &two, t.device, 1, t.device + 1,
                            1, &zero, doubled, 1) == CUBLAS_STATUS_SUCCESS);
         two = 5.0f; // was taken by value
-        loads(t.a, "code", "that nothing has launched");
+        fake::loads(t.a, "code", "that nothing has launched");
         EXPECT(was_wrong("code is launched in a capture"));
         cudaEventRecord(t.event, t.b);
         cudaStreamWaitEvent(t.a, t.event, 0);
