@@ -44,6 +44,7 @@ cat >"$T/bin/compute-sanitizer" <<'END'
 tool=$2
 echo '========= COMPUTE-SANITIZER'
 while [ "${1#*/test_cuda}" = "$1" ]; do shift; done
+[ -z "${REFUSED:-}" ] || { echo '========= Error: Device not supported'; SKIPALL=1 "$@"; exit; }
 "$@" || exit
 if [ "$tool" = "${BROKEN:-}" ]; then
     echo '========= Invalid __global__ write of size 4 bytes'
@@ -114,6 +115,11 @@ holds "but it is counted" \
 FOREIGN=initcheck OURS=1 check --only initcheck
 [ $rc = 1 ]
 result $? "what a kernel of ours reads so is one"
+
+REFUSED=1 check --only memcheck
+[ $rc = 0 ]
+result $? "a device that the sanitizer does not support is no failure"
+holds "but it is said" "'does not support' in r['left_out'][0] and not p['memcheck']['ran']"
 
 HANG=1 check --only tests --tests-budget 1
 [ $rc = 1 ]
