@@ -31,8 +31,9 @@ static const char lenet[] =
     "bottom: 'booked' top: 'roi' top: 'label' top: 'rt' top: 'ri' top: 'ro' top: 'matched' " \
     "top: 'weight' proposal_target_param { " param " } } "
 
+/* C11 promises 4095 characters of a literal: nets come in two. */
+static const char frcnn_regions[] = REGIONS("batch_size: 12 fg_fraction: 0.5");
 static const char frcnn[] =
-    REGIONS("batch_size: 12 fg_fraction: 0.5")
     "layer { name: 'rp' type: 'ROIPooling' bottom: 'c2' bottom: 'roi' top: 'rp' "
     "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.25 } } "
     IP("f1", "rp", "16") RELU("f1")
@@ -52,8 +53,8 @@ static const char frcnn[] =
     "pooling_param { pool: AVE kernel_size: 2 stride: 2 } } "
 #define NO_LOSS(n) "loss_weight: [" n "] "
 
+static const char rfcn_regions[] = REGIONS("batch_size: 20 fg_fraction: 1 class_agnostic: true");
 static const char rfcn[] =
-    REGIONS("batch_size: 20 fg_fraction: 1 class_agnostic: true")
     PARTS("cls", "c2", "16", "4") PARTS("box", "c2", "32", "8")
     "layer { name: 'each' type: 'SoftmaxWithLossOHEM' bottom: 'cls' bottom: 'label' "
     "bottom: 'weight' top: 'no1' top: 'po' top: 'inst' " NO_LOSS("0, 0, 0")
@@ -104,7 +105,7 @@ static const char *write_lenet(void)
     return ot_tiny_file("gpu_lenet", text);
 }
 
-static const char *write_detector(const char *name, const char *net)
+static const char *write_detector(const char *name, const char *regions, const char *net)
 {
     char text[8000];
 
@@ -114,16 +115,16 @@ static const char *write_detector(const char *name, const char *net)
         "num_classes: 4 layer { name: 'data' type: 'DetectionData' top: 'data' top: 'info' "
         "top: 'gt' top: 'booked' transform_param { mean_value: [120, 120, 120] scale: 0.017 } "
         "data_param { source: '%s' batch_size: 2 backend: LMDB shuffle: true } "
-        "detection_data_param { short_side: 32 max_side: 32 max_boxes: 4 } } %s",
-        scenes(), net);
+        "detection_data_param { short_side: 32 max_side: 32 max_boxes: 4 } } %s%s",
+        scenes(), regions, net);
     return ot_tiny_file(name, text);
 }
 
 static const char *write_config(enum ot_gpu_job job)
 {
     const char *net = job == OT_GPU_LENET   ? write_lenet()
-                      : job == OT_GPU_FRCNN ? write_detector("gpu_frcnn", frcnn)
-                                            : write_detector("gpu_rfcn", rfcn);
+                      : job == OT_GPU_FRCNN ? write_detector("gpu_frcnn", frcnn_regions, frcnn)
+                                            : write_detector("gpu_rfcn", rfcn_regions, rfcn);
     char text[2000];
 
     (void)snprintf(text, sizeof text,
