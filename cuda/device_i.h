@@ -56,7 +56,8 @@ struct ot_cuda_recorder {
     uint64_t key; /* of what is being recorded */
     bool on;
     bool spoilt; /* something was asked for that cannot be recorded, but will not be again */
-    bool off;    /* recording failed: never again */
+    int failed;  /* so often */
+    bool off;    /* too often: never again */
 };
 
 struct ot_cuda_choice; /* conv_choice.c */

@@ -2,15 +2,17 @@
  * record.c - what is the same in every iteration, recorded once as a CUDA graph and replayed.
  *
  * Where recording fails nothing has been done and nothing stays latched: the caller asks for the
- * same once more without recording, and whatever is really wrong is found then.  Nothing is
- * recorded any more after that, with one exception: when all that was missing is room for a kernel
- * (memory.c), that is made then, and the next recording may go well.
+ * same once more without recording, and whatever is really wrong is found then.  The next recording
+ * may go well: room for a kernel (memory.c) has been made, code that a library loads late has been
+ * loaded.  After MOST_FAILURES that were not for want of room nothing is recorded any more.
  *
  * A graph in flight may be destroyed: CUDA frees it when it is done.
  */
 #include <stdio.h>
 
 #include "cuda/device_i.h"
+
+enum { MOST_FAILURES = 3 };
 
 static struct ot_cuda_recording *find(struct ot_cuda_recorder *r, uint64_t key)
 {
@@ -27,11 +29,13 @@ static void drop(struct ot_cuda_recording *r)
     r->exec = NULL;
 }
 
-/* Nothing is recorded from now on; the first reason is kept for people. */
+/* One time too many, and nothing is recorded from now on; the last reason is kept for people. */
 static void give_up(struct ot_dev *dev, const char *why)
 {
-    ot_cuda_of(dev)->recorder.off = true;
-    if (!dev->unrecorded[0])
+    struct ot_cuda_recorder *r = &ot_cuda_of(dev)->recorder;
+
+    r->off = ++r->failed >= MOST_FAILURES;
+    if (r->off)
         (void)snprintf(dev->unrecorded, sizeof dev->unrecorded, "%.90s", why);
 }
 

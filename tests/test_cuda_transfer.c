@@ -184,6 +184,33 @@ static void a_recording_is_forgotten_when_its_memory_moves(void **state)
     each_way(record_and_grow);
 }
 
+/* What failed once is recorded the next time. */
+static void record_again(struct ot_dev *dev)
+{
+    enum { N = 100, INVALID_VALUE = 1 };
+
+    float *x = floats(dev, N), got = 0.0f;
+
+    dev->k->fill(dev, OT_F32, N, 0.0f, x);
+    for (int i = 0; i < 2; i++) {
+        assert_true(dev->ops->record(dev, 3));
+        if (i == 0)
+            ot_fake_fail("cudaGraphInstantiate", 1, INVALID_VALUE);
+        dev->k->fill(dev, OT_F32, N, 1.0f, x);
+        assert_int_equal(dev->ops->launch(dev), i);
+    }
+    dev->ops->download(dev, &got, x, sizeof got);
+    assert_true(got == 1.0f && dev->ops->replay(dev, 3));
+    assert_string_equal(dev->unrecorded, "");
+    dev->ops->free(dev, x);
+}
+
+static void a_recording_that_failed_once_is_made_the_next_time(void **state)
+{
+    (void)state;
+    each_way(record_again);
+}
+
 static void transfers_on_a_device_do_not_mix(void **state)
 {
     static void (*const what[])(struct ot_dev * dev) = { upload_many, upload_between, mark_many,
@@ -212,6 +239,7 @@ int main(void)
         cmocka_unit_test(uploads_do_without_staging_memory),
         cmocka_unit_test(what_is_found_is_kept_until_somebody_waits),
         cmocka_unit_test(a_recording_is_forgotten_when_its_memory_moves),
+        cmocka_unit_test(a_recording_that_failed_once_is_made_the_next_time),
         cmocka_unit_test(transfers_on_a_device_do_not_mix),
     };
 
