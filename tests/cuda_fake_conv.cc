@@ -9,13 +9,6 @@ using namespace fake;
 namespace
 {
 
-enum direction { FORWARD, DATA, FILTER };
-
-struct shape {
-    cudnnTensorStruct x, y, w;
-    cudnnConvolutionStruct op;
-};
-
 struct algorithm {
     int id;
     bool repeats, nhwc, only_3x3, never;
@@ -49,7 +42,9 @@ size_t out_dim(size_t in, int pad, size_t kernel, int stride, int dilation)
     return reach < 0 ? 0 : static_cast<size_t>(reach / stride) + 1;
 }
 
-cudnnStatus_t check(const shape &s)
+} // namespace
+
+cudnnStatus_t fake::check(const shape &s)
 {
     const size_t groups = static_cast<size_t>(s.op.groups);
 
@@ -64,6 +59,9 @@ cudnnStatus_t check(const shape &s)
         return CUDNN_STATUS_NOT_SUPPORTED_LAYOUT;
     return CUDNN_STATUS_SUCCESS;
 }
+
+namespace
+{
 
 // Of the arithmetic that the descriptor says: the strict one wants a little more.
 size_t workspace(const algorithm &a, const shape &s)
@@ -153,6 +151,28 @@ std::vector<float> operand(const shape &s, const cudnnTensorStruct &t, const voi
     return v;
 }
 
+} // namespace
+
+std::vector<double> fake::products(const shape &s, direction d, const void *a, const void *b)
+{
+    const std::vector<float> p = operand(s, d == DATA ? s.w : s.x, a),
+                             q = operand(s, d == FORWARD ? s.w : s.y, b);
+    std::vector<double> v((d == FORWARD ? s.y : d == DATA ? s.x : s.w).count());
+
+    each_product(s, [&](size_t x, size_t w, size_t y) {
+        const size_t i = d == DATA ? w : x, j = d == FORWARD ? w : y,
+                     k = d == FORWARD ? y
+                         : d == DATA  ? x
+                                      : w;
+
+        v[k] += static_cast<double>(p[i]) * static_cast<double>(q[j]);
+    });
+    return v;
+}
+
+namespace
+{
+
 // What does not repeat differs a little each time.
 void shake(std::vector<double> &v)
 {
@@ -174,24 +194,12 @@ struct arguments {
 
 void convolve(const shape &s, const arguments &g, const algorithm &a)
 {
-    const cudnnTensorStruct &ta = g.d == DATA ? static_cast<const cudnnTensorStruct &>(s.w) : s.x;
-    const cudnnTensorStruct &tb = g.d == FORWARD ? static_cast<const cudnnTensorStruct &>(s.w)
-                                                 : s.y;
     const cudnnTensorStruct &to = g.d == FORWARD ? s.y
                                   : g.d == DATA  ? s.x
                                                  : static_cast<const cudnnTensorStruct &>(s.w);
-    const std::vector<float> p = operand(s, ta, g.a), q = operand(s, tb, g.b);
-    std::vector<double> v(to.count());
+    std::vector<double> v = products(s, g.d, g.a, g.b);
 
     scribble(g.workspace, workspace(a, s));
-    each_product(s, [&](size_t x, size_t w, size_t y) {
-        const size_t i = g.d == DATA ? w : x, j = g.d == FORWARD ? w : y,
-                     k = g.d == FORWARD ? y
-                         : g.d == DATA  ? x
-                                        : w;
-
-        v[k] += static_cast<double>(p[i]) * static_cast<double>(q[j]);
-    });
     if (!a.repeats)
         shake(v);
     scatter(to, v, g.alpha, g.beta, g.to);
@@ -231,7 +239,9 @@ cudnnStatus_t put_conv(cudnnHandle_t handle, const shape &s, arguments g, const 
         loads(handle->stream, names[g.d],
               names[g.d] + std::to_string(a.id) + (s.w.last ? "last" : "plain") +
                   (s.x.type == number::BF16 ? "bf16" : "fp32") + std::to_string(s.op.math));
-        return put(handle->stream, names[g.d], [=, &a] { convolve(s, g, a); }) == cudaSuccess
+        return put(
+                   handle->stream, names[g.d], [=, &a] { convolve(s, g, a); }, conv_cost) ==
+                       cudaSuccess
                    ? CUDNN_STATUS_SUCCESS
                    : CUDNN_STATUS_EXECUTION_FAILED;
     }

@@ -36,23 +36,23 @@ bool there(const cudnnTensorStruct &t, const void *p, const char *what)
     return false;
 }
 
-} // namespace fake
-
-namespace
-{
-
-bool type_of(cudnnDataType_t from, number *to)
+bool number_of(cudnnDataType_t from, number *to)
 {
     *to = from == CUDNN_DATA_BFLOAT16 ? number::BF16 : number::F32;
     return from == CUDNN_DATA_BFLOAT16 || from == CUDNN_DATA_FLOAT;
 }
+
+} // namespace fake
+
+namespace
+{
 
 cudnnStatus_t describe(cudnnTensorStruct *t, cudnnTensorFormat_t format, cudnnDataType_t type,
                        int n, int c, int h, int w)
 {
     if (!t || n <= 0 || c <= 0 || h <= 0 || w <= 0)
         return CUDNN_STATUS_BAD_PARAM;
-    if (!type_of(type, &t->type) || (format != CUDNN_TENSOR_NCHW && format != CUDNN_TENSOR_NHWC))
+    if (!number_of(type, &t->type) || (format != CUDNN_TENSOR_NCHW && format != CUDNN_TENSOR_NHWC))
         return CUDNN_STATUS_NOT_SUPPORTED;
     if (static_cast<double>(n) * c * h * w > 2147483647.0) // so does cuDNN 9.19, without a device
         return CUDNN_STATUS_NOT_SUPPORTED;

@@ -60,6 +60,21 @@ std::vector<float> gather(const cudnnTensorStruct &t, const void *p);
 void scatter(const cudnnTensorStruct &t, const std::vector<double> &v, float alpha, float beta,
              void *p);
 bool there(const cudnnTensorStruct &t, const void *p, const char *what);
+bool number_of(cudnnDataType_t from, number *to); // false: not one of the fake's
+
+// A convolution, whichever interface asks for it (cuda_fake_conv.cc).
+enum direction { FORWARD, DATA, FILTER };
+
+struct shape {
+    cudnnTensorStruct x, y, w;
+    cudnnConvolutionStruct op;
+};
+
+constexpr uint64_t conv_cost = 100; // how long an algorithm takes
+
+cudnnStatus_t check(const shape &s);
+// Of a and b, in the order of x, w, y, in the order N, C, H, W.
+std::vector<double> products(const shape &s, direction d, const void *a, const void *b);
 
 } // namespace fake
 

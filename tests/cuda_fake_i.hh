@@ -26,7 +26,8 @@ struct op {
     const char *host = nullptr; // pinned memory it reads or writes
     size_t host_bytes = 0;
     bool done = false;
-    uint64_t when = 0; // it ran as the when-th
+    uint64_t cost = 1; // how long it takes
+    uint64_t when = 0; // it had run
 };
 using op_ref = std::shared_ptr<op>;
 
@@ -51,7 +52,8 @@ cudaError_t result(cudaError_t e);
 
 // Puts it into the stream, or into the graph being captured from it.
 cudaError_t put(cudaStream_t stream, op_ref o);
-cudaError_t put(cudaStream_t stream, const char *name, std::function<void()> run);
+cudaError_t put(cudaStream_t stream, const char *name, std::function<void()> run,
+                uint64_t cost = 1);
 
 void wait(op_ref o); // runs what is needed, and perhaps more
 void wait_all();

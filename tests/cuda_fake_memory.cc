@@ -46,6 +46,7 @@ void reach(size_t bytes)
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
         if (arena == MAP_FAILED)
             abort();
+        madvise(arena, arena_bytes, MADV_HUGEPAGE); // it opens and closes all the time
     }
     bytes = (bytes + 4095) / 4096 * 4096;
     if (bytes > high) {

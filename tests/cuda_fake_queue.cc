@@ -79,7 +79,7 @@ void run(op_ref o)
     if (o->run && broken_with == cudaSuccess)
         o->run();
     o->done = true;
-    o->when = ++ran;
+    o->when = ran += o->cost;
     o->run = nullptr;
     o->after.clear();
 }
@@ -296,12 +296,13 @@ cudaError_t put(cudaStream_t stream, op_ref o)
     return cudaSuccess;
 }
 
-cudaError_t put(cudaStream_t stream, const char *name, std::function<void()> run)
+cudaError_t put(cudaStream_t stream, const char *name, std::function<void()> run, uint64_t cost)
 {
     op_ref o = std::make_shared<op>();
 
     o->name = name;
     o->run = std::move(run);
+    o->cost = cost;
     return put(stream, o);
 }
 

@@ -408,6 +408,42 @@ const char *ot_fake_self_a_convolution_checks_its_shapes_and_workspace(void)
     return nullptr;
 }
 
+const char *ot_fake_self_a_graph_of_operations_is_checked(void)
+{
+    cudnnBackendDescriptor_t tensor, pack;
+    const int64_t dim[] = { 2, 3, 4, 5 }, odd = 3, id = 1;
+    const cudnnDataType_t type = CUDNN_DATA_FLOAT;
+    const auto set = [&](cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t of,
+                         int64_t n, const void *v) {
+        return cudnnBackendSetAttribute(tensor, name, of, n, v);
+    };
+
+    cudnnBackendCreateDescriptor(CUDNN_BACKEND_TENSOR_DESCRIPTOR, &tensor);
+    EXPECT(set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dim) == CUDNN_STATUS_SUCCESS);
+    EXPECT(set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT32, 4, dim) == CUDNN_STATUS_BAD_PARAM);
+    EXPECT(was_wrong("cudnnBackendSetAttribute: 4 of 903"));
+    EXPECT(set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 3, dim) == CUDNN_STATUS_BAD_PARAM);
+    EXPECT(was_wrong("cudnnBackendSetAttribute: 3 of 903"));
+    EXPECT(set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, dim) == CUDNN_STATUS_SUCCESS);
+    set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
+    EXPECT(cudnnBackendFinalize(tensor) == CUDNN_STATUS_BAD_PARAM); // no alignment
+    set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &odd);
+    EXPECT(cudnnBackendFinalize(tensor) == CUDNN_STATUS_BAD_PARAM);
+    set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &dim[2]);
+    EXPECT(cudnnBackendFinalize(tensor) == CUDNN_STATUS_SUCCESS);
+    EXPECT(cudnnBackendFinalize(tensor) == CUDNN_STATUS_BAD_PARAM); // twice
+    EXPECT(set(CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id) == CUDNN_STATUS_BAD_PARAM);
+    cudnnBackendDestroyDescriptor(tensor);
+    EXPECT(cudnnBackendDestroyDescriptor(tensor) == CUDNN_STATUS_BAD_PARAM);
+    EXPECT(was_wrong("cudnnBackendDestroyDescriptor: no descriptor"));
+    cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
+    cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 4, dim);
+    EXPECT(cudnnBackendFinalize(pack) == CUDNN_STATUS_BAD_PARAM); // no arrays
+    cudnnBackendDestroyDescriptor(pack);
+    return nullptr;
+}
+
 // ---- fibres -------------------------------------------------------------------------------------
 
 const char *ot_fake_self_a_barrier_that_not_all_reach_is_told(void)

@@ -57,6 +57,23 @@ bool ot_fake_wrong(char *what, size_t n);
 /* Reads device memory past the queue, as a debugger would. */
 void ot_fake_peek(void *host, const void *device, size_t bytes);
 
+/* A plan of cuDNN's graph interface; numbers are the enumerations'. */
+struct ot_fake_plan {
+    unsigned cost;       /* how long it takes; an algorithm of the other interface takes 100 */
+    size_t bytes;        /* of workspace */
+    int number_note;     /* + 1; 0: none */
+    int behaviour_note;  /* + 1; 0: none */
+    bool fused_only;     /* proposed for a convolution with a bias, else for one alone */
+    bool fallback;       /* proposed in that mode only */
+    bool wrong;          /* what it computes */
+    int refused, failed; /* the status of finalizing it, of executing it */
+};
+
+/* What the heuristics propose from now on, the best first; NULL: as at the beginning, some plans
+ * of which one is fast. */
+void ot_fake_plans(const struct ot_fake_plan *list, unsigned n);
+unsigned ot_fake_plan_runs(unsigned k); /* of the k-th, since then */
+
 /* What the fake itself promises (cuda_fake_self.cc): NULL, or what is wrong with it. */
 #define OT_FAKE_SELF(X)                                              \
     X(what_is_queued_runs_when_it_is_waited_for)                     \
@@ -70,6 +87,7 @@ void ot_fake_peek(void *host, const void *device, size_t bytes);
     X(a_product_checks_its_leading_dimensions)                       \
     X(tf32_and_bf16_round)                                           \
     X(a_convolution_checks_its_shapes_and_workspace)                 \
+    X(a_graph_of_operations_is_checked)                              \
     X(a_barrier_that_not_all_reach_is_told)                          \
     X(lanes_exchange_within_their_group)
 #define OT_FAKE_DECLARE(name) const char *ot_fake_self_##name(void) __attribute__((weak));
@@ -88,6 +106,8 @@ OT_FAKE_SELF(OT_FAKE_DECLARE)
 #pragma weak ot_fake_queued
 #pragma weak ot_fake_wrong
 #pragma weak ot_fake_peek
+#pragma weak ot_fake_plans
+#pragma weak ot_fake_plan_runs
 
 #ifdef __cplusplus
 }
