@@ -218,6 +218,11 @@ $(B)/fake/%.o: %.c Makefile
 $(GPU_TESTS): $(HOST_CU)
 $(GPU_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
 
+# What cuDNN itself says of what it is told; it is loaded when the test runs.
+$(B)/tests/test_cudnn.o: CPPFLAGS += $(CUDA_HEADERS)
+$(B)/tests/test_cudnn: $(if $(CUDNN),$(B)/fake/cuda/conv_graph.o)
+$(B)/tests/test_cudnn: LDLIBS += $(if $(CUDNN),-Wl$(,)-rpath$(,)$(CUDA_HOME)/lib64) -ldl
+
 # A device that is late on purpose, in place of cuda/.
 , := ,
 HAVE_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
@@ -373,7 +378,7 @@ bundle-built: $(PROGS) $(PLUGIN) $(GPU_TESTS) $(GPU_BENCHES)
 # ---- lint ----------------------------------------------------------------------------------------
 .PHONY: lint format compdb
 # without CUDA's and HDF5's headers these cannot be read
-NO_TIDY := $(if $(CUDNN),,$(addprefix cuda/,conv.c conv_choice.c device.c gemm.c ip.c memory.c record.c transfer.c)) \
+NO_TIDY := $(if $(CUDNN),,$(addprefix cuda/,conv.c conv_choice.c conv_contest.c conv_graph.c device.c gemm.c ip.c memory.c record.c transfer.c)) \
            $(if $(filter 1,$(HDF5)),,data/hdf5.c)
 C_FILES = $(shell git ls-files -co --exclude-standard -- '*.c' '*.h')
 lint: $(GEN)/proto/caffe.pb-c.h $(SQL_H)

@@ -4,9 +4,10 @@
  * What is computed in FP32 stays in plain order.  TF32 and BF16 want channels last, for which
  * tensor cores are made: x and y are kept so by the net, and so are the weights, which are fp32
  * always.  With BF16 a bf16 copy of the weights is made for each call, and gradients of weights,
- * which cuDNN gives in bf16, are added to those in fp32.  Where cuDNN has no algorithm for that
- * (conv_choice.c), plain order is tried, then fp32 in plain order.  Biases and their gradients are
- * kernels of our own, in fp32.
+ * which cuDNN gives in bf16, are added to those in fp32.  Some plans add the bias, in the blobs'
+ * type, and take the ReLU before they store.  Where cuDNN has no algorithm for that
+ * (conv_choice.c), plain order is tried, then fp32 in plain order.  Other biases and all their
+ * gradients are kernels of our own, in fp32.
  *
  * A deconvolution is the plan of the convolution whose gradient it is: x and y, forward and
  * backward-data change roles.
@@ -21,7 +22,8 @@ struct conv {
     struct ot_conv_desc d;
     bool transposed; /* a deconvolution from y to x */
     struct ot_conv_algo algo[OT_CONV_WAYS];
-    size_t w_elems, w_room; /* bytes in scratch of weights in bf16 */
+    size_t w_elems, w_room; /* bytes in scratch of weights, or their gradients, as cuDNN has them */
+    size_t bias_room;       /* and of biases */
     struct ot_channels out; /* of what forward makes */
 };
 
@@ -179,6 +181,26 @@ static bool settle(struct ot_dev *dev, struct conv *p)
     return false;
 }
 
+static size_t rounded(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+/* Scratch is weights, biases, workspace.  No graph adds to what is there. */
+static void lay_out(struct conv *p, struct ot_plan_info *info)
+{
+    const bool own_w = p->d.type == OT_BF16 || p->algo[OT_CONV_FILTER].graph;
+    const size_t bias = (size_t)p->d.g.oc * ot_type_bytes(p->d.type);
+    size_t most = 0;
+
+    p->w_room = own_w ? rounded(p->d.w_bytes) : 0;
+    p->bias_room = p->algo[OT_CONV_FORWARD].fused ? rounded(bias) : 0;
+    for (int way = 0; way < OT_CONV_WAYS; way++)
+        if (p->algo[way].bytes > most)
+            most = p->algo[way].bytes;
+    info->scratch_bytes = p->w_room + p->bias_room + most;
+}
+
 static void tell(struct ot_dev *dev, struct conv *p, struct ot_plan_info *info)
 {
     const struct ot_conv_geom *g = &p->d.g;
@@ -194,10 +216,7 @@ static void tell(struct ot_dev *dev, struct conv *p, struct ot_plan_info *info)
     info->w = ot_cuda_format(dev, &w, p->d.last, OT_F32);
     info->y_elems = ot_count(out);
     info->w_elems = p->w_elems = ot_count(&w);
-    p->w_room = p->d.type == OT_BF16 ? (p->d.w_bytes + 255) / 256 * 256 : 0;
-    for (int way = 0; way < OT_CONV_WAYS; way++)
-        if (p->w_room + p->algo[way].bytes > info->scratch_bytes)
-            info->scratch_bytes = p->w_room + p->algo[way].bytes;
+    lay_out(p, info);
     p->out = (struct ot_channels){ .outer = (size_t)out->dim[0],
                                    .c = (size_t)out->dim[1],
                                    .inner = (size_t)out->dim[2] * (size_t)out->dim[3],
@@ -216,6 +235,8 @@ static void make_plan(struct ot_dev *dev, const struct ot_conv_geom *g, bool tra
         return;
     p->d.g = *g;
     p->transposed = transposed;
+    p->d.bias = g->bias && !transposed;
+    p->d.relu = g->relu && !transposed;
     if (!settle(dev, p)) {
         free_conv(&p->base);
         return;
@@ -263,34 +284,52 @@ static const void *weights(struct ot_dev *dev, const struct conv *p, const float
     return scratch;
 }
 
-static void *workspace(const struct conv *p, void *scratch)
+/* The biases as what is fused reads them. */
+static const void *biases(struct ot_dev *dev, const struct conv *p, const float *b, void *scratch)
 {
-    return scratch ? (char *)scratch + p->w_room : NULL;
+    void *to = (char *)scratch + p->w_room;
+
+    if (p->d.type == OT_BF16)
+        ot_cuda_to_bf16(dev, p->out.c, b, to);
+    else
+        ot_cuda_move(dev, to, b, p->out.c * sizeof *b);
+    return to;
 }
 
-/* y = conv(x), or with `against` x = the gradient of conv for y */
+static void *workspace(const struct conv *p, void *scratch)
+{
+    return scratch ? (char *)scratch + p->w_room + p->bias_room : NULL;
+}
+
+/* y = conv(x), or with `against` x = the gradient of conv for y; bias NULL: none is fused */
 static void convolve(struct ot_dev *dev, const struct conv *p, bool against, const float *from,
-                     const float *w, void *scratch, float *to, const char *what)
+                     const float *w, const void *bias, void *scratch, float *to, const char *what)
 {
     const enum ot_conv_way way = against ? OT_CONV_DATA : OT_CONV_FORWARD;
     const void *cw = weights(dev, p, w, scratch);
+    const struct ot_conv_args args = { .a = against ? cw : from,
+                                       .b = against ? from : cw,
+                                       .bias = bias,
+                                       .room = workspace(p, scratch),
+                                       .to = to };
 
     if (dev->latch.code == OT_OK)
-        (void)ot_cudnn_bad(dev,
-                           ot_cuda_conv_run(dev, &p->d, way, &p->algo[way], against ? cw : from,
-                                            against ? from : cw, workspace(p, scratch), 0.0f, to),
-                           what);
+        (void)ot_cudnn_bad(dev, ot_cuda_conv_run(dev, &p->d, way, &p->algo[way], &args), what);
 }
 
 void ot_cuda_conv_fwd(struct ot_dev *dev, struct ot_plan *plan, const float *x, const float *w,
                       const float *b, void *scratch, float *y)
 {
     const struct conv *p = conv_of(plan);
+    const bool fused = !p->transposed && p->algo[OT_CONV_FORWARD].fused;
+    const void *bias;
 
     if (dev->latch.code != OT_OK || p->d.g.n == 0)
         return;
-    convolve(dev, p, p->transposed, x, w, scratch, y, "conv_fwd");
-    ot_cuda_bias(dev, &p->out, p->d.g.bias ? b : NULL, p->d.g.relu, y);
+    bias = fused ? biases(dev, p, b, scratch) : NULL;
+    convolve(dev, p, p->transposed, x, w, bias, scratch, y, "conv_fwd");
+    if (!fused)
+        ot_cuda_bias(dev, &p->out, p->d.g.bias ? b : NULL, p->d.g.relu, y);
 }
 
 void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float *w,
@@ -299,23 +338,28 @@ void ot_cuda_conv_bwd_data(struct ot_dev *dev, struct ot_plan *plan, const float
     const struct conv *p = conv_of(plan);
 
     if (dev->latch.code == OT_OK && p->d.g.n)
-        convolve(dev, p, !p->transposed, dy, w, scratch, dx, "conv_bwd_data");
+        convolve(dev, p, !p->transposed, dy, w, NULL, scratch, dx, "conv_bwd_data");
 }
 
 static void weight_gradient(struct ot_dev *dev, const struct conv *p, const float *x,
                             const float *dy, void *scratch, float beta, float *dw)
 {
-    const float *large = p->transposed ? dy : x, *small = p->transposed ? x : dy;
-    const bool copy = p->d.type != OT_F32;
+    const struct ot_conv_algo *algo = &p->algo[OT_CONV_FILTER];
+    const bool adds = p->d.type == OT_F32 && !algo->graph;
+    const bool copy = p->d.type != OT_F32 || (algo->graph && beta != 0.0f);
+    const struct ot_conv_args args = { .a = p->transposed ? dy : x,
+                                       .b = p->transposed ? x : dy,
+                                       .room = workspace(p, scratch),
+                                       .beta = adds ? beta : 0.0f,
+                                       .to = copy ? scratch : dw };
 
-    if (ot_cudnn_bad(dev,
-                     ot_cuda_conv_run(dev, &p->d, OT_CONV_FILTER, &p->algo[OT_CONV_FILTER], large,
-                                      small, workspace(p, scratch), copy ? 0.0f : beta,
-                                      copy ? scratch : dw),
+    if (ot_cudnn_bad(dev, ot_cuda_conv_run(dev, &p->d, OT_CONV_FILTER, algo, &args),
                      "conv_bwd_filter"))
         return;
-    if (copy)
+    if (p->d.type == OT_BF16)
         ot_cuda_from_bf16(dev, p->w_elems, scratch, beta, dw);
+    else if (copy)
+        ot_cuda_axpby(dev, OT_F32, p->w_elems, 1.0f, scratch, beta, dw);
 }
 
 void ot_cuda_conv_bwd_filter(struct ot_dev *dev, struct ot_plan *plan, const float *x,

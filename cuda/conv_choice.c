@@ -5,18 +5,20 @@
  * run.  Any other tries them all once for each shape and takes the fastest, unless memory is short
  * or very many shapes have been tried (a net of ever new shapes shall train, not measure); then it
  * takes the first of the ranking.  Either way within conf.workspace_bytes, and never one that
- * rounds fp32 to half precision.  What was chosen for a shape is kept as long as the device.
+ * rounds fp32 to half precision.  What was fastest then has to be faster than the plans of cuDNN's
+ * graph interface, too (conv_contest.c).  What was chosen for a shape is kept as long as the
+ * device.
  */
 #include <string.h>
 
 #include "base/mem.h"
-#include "cuda/conv_i.h"
+#include "cuda/conv_graph.h"
 
 enum { MOST_RANKS = 32, MOST_MEASURED = 512 };
 
 struct ot_cuda_choice {
     struct ot_conv_geom g; /* of which the sizes count */
-    bool last;
+    bool last, bias, relu;
     enum ot_type type;
     enum ot_conv_way way;
     cudnnStatus_t status;
@@ -31,6 +33,7 @@ void ot_cuda_choices_free(struct ot_dev *dev)
     while (cuda->choices) {
         struct ot_cuda_choice *next = cuda->choices->next;
 
+        ot_conv_graph_close(cuda->choices->algo.graph);
         ot_free(cuda->choices);
         cuda->choices = next;
     }
@@ -56,13 +59,14 @@ static bool make_bench(struct ot_dev *dev, const struct ot_conv_desc *d, struct 
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     const size_t x = aligned(d->x_bytes), y = aligned(d->y_bytes), w = aligned(d->w_bytes);
+    const size_t bias = aligned((size_t)d->g.oc * sizeof(float)), all = x + y + w + 2 * bias;
     const size_t least = (size_t)8 << 20;
     char *mem;
 
     if (b->mem || b->none)
         return b->mem;
     b->room_bytes = cuda->conf.workspace_bytes;
-    while (cudaMalloc(&b->mem, x + y + w + b->room_bytes) != cudaSuccess) {
+    while (cudaMalloc(&b->mem, all + b->room_bytes) != cudaSuccess) {
         (void)cudaGetLastError();
         b->mem = NULL;
         b->room_bytes /= 2;
@@ -75,8 +79,10 @@ static bool make_bench(struct ot_dev *dev, const struct ot_conv_desc *d, struct 
     b->x = mem;
     b->y = mem + x;
     b->w = mem + x + y;
-    b->room = mem + x + y + w;
-    if (cudaMemsetAsync(mem, 0, x + y + w, cuda->stream) != cudaSuccess) {
+    b->bias = mem + x + y + w;
+    b->bias_f32 = mem + x + y + w + bias;
+    b->room = mem + all;
+    if (cudaMemsetAsync(mem, 0, all, cuda->stream) != cudaSuccess) {
         (void)cudaGetLastError();
         ot_cuda_conv_bench_free(b);
         b->none = true;
@@ -98,12 +104,14 @@ struct rank {
     cudnnDeterminism_t repeats;
 };
 
-#define TAKE(rank, n, perf)                                                                      \
-    for (int i_ = 0; i_ < (n); i_++)                                                             \
-        (rank)[i_] = (struct rank)                                                               \
-        {                                                                                        \
-            { (int)(perf)[i_].algo, (perf)[i_].memory, (perf)[i_].mathType }, (perf)[i_].status, \
-                (perf)[i_].determinism                                                           \
+#define TAKE(rank, n, perf)                                                \
+    for (int i_ = 0; i_ < (n); i_++)                                       \
+        (rank)[i_] = (struct rank)                                         \
+        {                                                                  \
+            .a = { .algo = (int)(perf)[i_].algo,                           \
+                   .bytes = (perf)[i_].memory,                             \
+                   .math = (perf)[i_].mathType },                          \
+            .status = (perf)[i_].status, .repeats = (perf)[i_].determinism \
         }
 
 /* Algorithms, the best first: measured on b, or by cuDNN's rules when it is NULL. */
@@ -164,27 +172,55 @@ static cudnnStatus_t rank_filter(cudnnHandle_t dnn, const struct ot_conv_desc *d
 
 /* ---- choosing ------------------------------------------------------------------------------ */
 
+struct ot_conv_args ot_cuda_conv_on(const struct ot_conv_bench *b, enum ot_conv_way way)
+{
+    struct ot_conv_args args = { .a = b->x, .b = b->w, .bias = b->bias, .room = b->room };
+
+    args.to = b->y;
+    if (way != OT_CONV_FORWARD) {
+        args.a = way == OT_CONV_DATA ? b->w : b->x;
+        args.b = b->y;
+        args.to = way == OT_CONV_DATA ? b->x : b->w;
+    }
+    return args;
+}
+
+static cudnnStatus_t run_graph(cudnnHandle_t dnn, enum ot_conv_way way,
+                               const struct ot_conv_algo *algo, const struct ot_conv_args *args)
+{
+    struct ot_conv_arrays arrays = { args->a, args->b, args->to, args->bias, args->room };
+
+    if (way == OT_CONV_DATA)
+        arrays = (struct ot_conv_arrays){ args->to, args->a, args->b, NULL, args->room };
+    else if (way == OT_CONV_FILTER)
+        arrays = (struct ot_conv_arrays){ args->a, args->to, args->b, NULL, args->room };
+    OT_BUG_IF(args->beta != 0.0f);
+    return ot_conv_graph_run(dnn, algo->graph, algo->algo, &arrays);
+}
+
 cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
-                               enum ot_conv_way way, const struct ot_conv_algo *algo, const void *a,
-                               const void *b, void *room, float beta, void *to)
+                               enum ot_conv_way way, const struct ot_conv_algo *algo,
+                               const struct ot_conv_args *args)
 {
     cudnnHandle_t dnn = ot_cuda_of(dev)->cudnn;
     cudnnConvolutionDescriptor_t op = d->op[way];
     const float one = 1.0f;
 
+    if (algo->graph)
+        return run_graph(dnn, way, algo, args);
     switch (way) {
     case OT_CONV_FORWARD:
-        return cudnnConvolutionForward(dnn, &one, d->x, a, d->w, b, op,
-                                       (cudnnConvolutionFwdAlgo_t)algo->algo, room, algo->bytes,
-                                       &beta, d->y, to);
+        return cudnnConvolutionForward(dnn, &one, d->x, args->a, d->w, args->b, op,
+                                       (cudnnConvolutionFwdAlgo_t)algo->algo, args->room,
+                                       algo->bytes, &args->beta, d->y, args->to);
     case OT_CONV_DATA:
-        return cudnnConvolutionBackwardData(dnn, &one, d->w, a, d->y, b, op,
-                                            (cudnnConvolutionBwdDataAlgo_t)algo->algo, room,
-                                            algo->bytes, &beta, d->x, to);
+        return cudnnConvolutionBackwardData(dnn, &one, d->w, args->a, d->y, args->b, op,
+                                            (cudnnConvolutionBwdDataAlgo_t)algo->algo, args->room,
+                                            algo->bytes, &args->beta, d->x, args->to);
     case OT_CONV_FILTER:
-        return cudnnConvolutionBackwardFilter(dnn, &one, d->x, a, d->y, b, op,
-                                              (cudnnConvolutionBwdFilterAlgo_t)algo->algo, room,
-                                              algo->bytes, &beta, d->w, to);
+        return cudnnConvolutionBackwardFilter(dnn, &one, d->x, args->a, d->y, args->b, op,
+                                              (cudnnConvolutionBwdFilterAlgo_t)algo->algo,
+                                              args->room, algo->bytes, &args->beta, d->w, args->to);
     case OT_CONV_WAYS:
         break;
     }
@@ -195,16 +231,13 @@ cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
 static cudnnStatus_t try_it(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
                             struct ot_conv_bench *b, const struct ot_conv_algo *a)
 {
+    struct ot_conv_args args;
     cudnnStatus_t s;
 
     if (ot_cuda_recording(dev) || !make_bench(dev, d, b) || a->bytes > b->room_bytes)
         return CUDNN_STATUS_SUCCESS;
-    if (way == OT_CONV_FORWARD)
-        s = ot_cuda_conv_run(dev, d, way, a, b->x, b->w, b->room, 0.0f, b->y);
-    else if (way == OT_CONV_DATA)
-        s = ot_cuda_conv_run(dev, d, way, a, b->w, b->y, b->room, 0.0f, b->x);
-    else
-        s = ot_cuda_conv_run(dev, d, way, a, b->x, b->y, b->room, 0.0f, b->w);
+    args = ot_cuda_conv_on(b, way);
+    s = ot_cuda_conv_run(dev, d, way, a, &args);
     (void)cudaGetLastError(); /* or the next kernel would find it */
     return s;
 }
@@ -292,22 +325,28 @@ static bool is_choice(const struct ot_cuda_choice *c, const struct ot_conv_desc 
 {
     const struct ot_conv_geom *a = &c->g, *b = &d->g;
 
+    if (way == OT_CONV_FORWARD && (c->bias != d->bias || c->relu != d->relu))
+        return false;
     return c->way == way && c->last == d->last && c->type == d->type && a->n == b->n &&
            a->c == b->c && a->h == b->h && a->w == b->w && a->oc == b->oc && a->group == b->group &&
            a->kh == b->kh && a->kw == b->kw && a->sh == b->sh && a->sw == b->sw && a->ph == b->ph &&
            a->pw == b->pw && a->dh == b->dh && a->dw == b->dw && a->oh == b->oh && a->ow == b->ow;
 }
 
+/* A graph is not taken unless it will be `kept`, to go with the device. */
 static cudnnStatus_t choose(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
-                            struct ot_conv_bench *bench, struct ot_conv_algo *algo)
+                            bool kept, struct ot_conv_bench *bench, struct ot_conv_algo *algo)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
 
     if (!cuda->conf.deterministic && !cuda->recorder.on && cuda->measured < MOST_MEASURED &&
         make_bench(dev, d, bench)) {
         cuda->measured++;
-        if (first_of(dev, d, way, true, bench, algo) == CUDNN_STATUS_SUCCESS)
+        if (first_of(dev, d, way, true, bench, algo) == CUDNN_STATUS_SUCCESS) {
+            if (kept)
+                ot_cuda_conv_contest(dev, d, way, bench, algo);
             return CUDNN_STATUS_SUCCESS;
+        }
     }
     return first_of(dev, d, way, false, bench, algo);
 }
@@ -327,13 +366,23 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
             return c->status ? c->status : cudnnSetConvolutionMathType(d->op[way], algo->math);
         }
     *algo = (struct ot_conv_algo){ 0 };
-    s = choose(dev, d, way, bench, algo);
-    if (s != CUDNN_STATUS_SUCCESS && !ot_cuda_conv_lacks(s))
-        return s;
-    c = ot_alloc(1, sizeof *c, &none);
+    c = ot_alloc(1, sizeof *c, &none); /* without it, it will be chosen again */
+    s = choose(dev, d, way, c, bench, algo);
     if (!c)
-        return s; /* it will be chosen again */
-    *c = (struct ot_cuda_choice){ d->g, d->last, d->type, way, s, *algo, cuda->choices };
+        return s;
+    if (s != CUDNN_STATUS_SUCCESS && !ot_cuda_conv_lacks(s)) {
+        ot_free(c);
+        return s;
+    }
+    *c = (struct ot_cuda_choice){ .g = d->g,
+                                  .last = d->last,
+                                  .bias = d->bias,
+                                  .relu = d->relu,
+                                  .type = d->type,
+                                  .way = way,
+                                  .status = s,
+                                  .algo = *algo,
+                                  .next = cuda->choices };
     cuda->choices = c;
     return s;
 }

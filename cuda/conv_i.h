@@ -14,16 +14,29 @@ struct ot_conv_desc {
     struct ot_conv_geom g;
     bool last;         /* channels are, of x, y and w */
     enum ot_type type; /* of x, y and w */
+    bool bias, relu;   /* what follows forward; it may be fused */
     cudnnTensorDescriptor_t x, y;
     cudnnFilterDescriptor_t w;
     cudnnConvolutionDescriptor_t op[OT_CONV_WAYS];
     size_t x_bytes, y_bytes, w_bytes;
 };
 
+struct ot_conv_graph; /* conv_graph.h */
+
 struct ot_conv_algo {
-    int algo; /* of the way's own enumeration */
+    int algo; /* of the way's own enumeration, or of the graph's plans */
     size_t bytes;
     cudnnMathType_t math;
+    struct ot_conv_graph *graph; /* NULL: none; else it goes with the device */
+    bool fused;                  /* the graph's: bias and ReLU are done */
+};
+
+/* Forward takes x and w to y, data w and y to x, filter x and y to w. */
+struct ot_conv_args {
+    const void *a, *b, *bias; /* bias: as many as outputs, of x's type; for what is fused */
+    void *room;
+    float beta; /* 0 for a graph */
+    void *to;
 };
 
 /* Arrays to try algorithms on. */
@@ -31,6 +44,7 @@ struct ot_conv_bench {
     void *mem; /* NULL: not yet */
     bool none; /* there is no memory for it */
     void *x, *y, *w, *room;
+    void *bias, *bias_f32;
     size_t room_bytes;
 };
 
@@ -39,10 +53,9 @@ struct ot_conv_bench {
 cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc *d,
                                   enum ot_conv_way way, struct ot_conv_bench *bench,
                                   struct ot_conv_algo *algo);
-/* Queues one way: forward from x and w to y, data from w and y to x, filter from x and y to w. */
 cudnnStatus_t ot_cuda_conv_run(struct ot_dev *dev, const struct ot_conv_desc *d,
-                               enum ot_conv_way way, const struct ot_conv_algo *algo, const void *a,
-                               const void *b, void *room, float beta, void *to);
+                               enum ot_conv_way way, const struct ot_conv_algo *algo,
+                               const struct ot_conv_args *args);
 
 /* cuDNN has nothing for it; there are many ways to say so since version 9. */
 static inline bool ot_cuda_conv_lacks(cudnnStatus_t s)
@@ -51,6 +64,13 @@ static inline bool ot_cuda_conv_lacks(cudnnStatus_t s)
 }
 
 void ot_cuda_conv_bench_free(struct ot_conv_bench *bench);
+
+/* What a way reads and writes, of the bench. */
+struct ot_conv_args ot_cuda_conv_on(const struct ot_conv_bench *bench, enum ot_conv_way way);
+
+/* conv_contest.c: takes a plan of cuDNN's graph interface for *algo where that is faster. */
+void ot_cuda_conv_contest(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
+                          const struct ot_conv_bench *bench, struct ot_conv_algo *algo);
 
 /* What products of fp32 may be rounded to, and whether tensor cores may be used. */
 cudnnMathType_t ot_cuda_conv_math(const struct ot_dev *dev, enum ot_type type);

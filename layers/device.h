@@ -84,6 +84,7 @@ struct ot_dev {
     char what[128];      /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
     struct ot_err latch; /* first failure; code OT_OK while all is well */
     struct ot_step step; /* the host's copy: read-only, see ot_dev_step() */
+    char distrusted[96]; /* a library's kernel that is not used, as it computed something else */
     char unrecorded[96]; /* why nothing is recorded any more; "": it is, or was not asked for */
     const char *where;   /* the layer that runs, for failures that are found later; may be NULL */
     bool late_faults;    /* bad data is found by kernels and latched by wait, sync and download */

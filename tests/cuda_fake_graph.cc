@@ -499,6 +499,8 @@ cudnnStatus_t run(cudnnHandle_t handle, const descriptor &plan, const descriptor
     if (how.failed)
         return static_cast<cudnnStatus_t>(how.failed);
     runs[plan.plan]++;
+    loads(handle->stream, "cudnnBackendExecute", "plan" + std::to_string(plan.plan) + " of " +
+                                                     std::to_string(p.d));
     const cudnnTensorStruct bias = p.bias ? tensor_of(*p.bias) : cudnnTensorStruct();
 
     return put(

@@ -54,6 +54,16 @@ static const struct layer_case cases[] = {
     { IP("num_output: 8 bias_term: false axis: 2"), { 3, { 3, 4, 8 } }, false },
     { IP("num_output: 9"), { 2, { 4, 700 } }, false },
     { IP("num_output: 8"), { 2, { 0, 8 } }, false },
+    /* the first without ReLU, without bias, with neither */
+    { CONV("Convolution", "num_output: 6 kernel_size: 3 pad: 1 stride: 2"),
+      { 4, { 2, 5, 9, 7 } },
+      false },
+    { CONV("Convolution", "num_output: 6 kernel_size: 3 pad: 1 stride: 2 bias_term: false"),
+      { 4, { 2, 5, 9, 7 } },
+      true },
+    { CONV("Convolution", "num_output: 6 kernel_size: 3 pad: 1 stride: 2 bias_term: false"),
+      { 4, { 2, 5, 9, 7 } },
+      false },
 };
 
 enum { CASES = sizeof cases / sizeof cases[0] };
@@ -414,6 +424,230 @@ static void a_small_faster_rcnn_trains_in_each_compute(void **state)
         }
 }
 
+/* ---- plans of cuDNN's graph interface, on the fake ------------------------------------------- */
+
+enum { FAILS = 5000, COMPILED = 0, DOWN_CONVERTS = 1, REDUCED = 2, REORDERS = 1 };
+
+/* Opens a device that measures, with these plans alone. */
+static struct ot_dev *open_with(enum ot_compute compute, const struct ot_fake_plan *list,
+                                unsigned n)
+{
+    struct ot_dev *dev = open_fake(
+        &(struct ot_dev_conf){ .compute = compute, .workspace_bytes = (size_t)16 << 20 });
+
+    ot_fake_plans(list, n);
+    return dev;
+}
+
+static void close_with_plans(struct ot_dev *dev)
+{
+    close_fake(dev);
+    ot_fake_plans(NULL, 0);
+    assert_int_equal(ot_fake_live(), 0);
+}
+
+/* How often the k-th plan runs in a pass forward and one backward of a layer already planned. */
+static unsigned runs_in_a_pass(struct ot_dev *dev, int layer, unsigned k)
+{
+    struct ot_mini *m = planned(dev, layer);
+    const unsigned before = ot_fake_plan_runs(k);
+    struct ot_err err = OT_ERR_INIT;
+
+    assert_ok(ot_mini_forward(m, &err), &err);
+    assert_ok(ot_mini_backward(m, &err), &err);
+    ot_mini_close(m);
+    return ot_fake_plan_runs(k) - before;
+}
+
+static void compare_shaken(struct ot_dev *dev, int layer, enum ot_compute compute)
+{
+    shaken = 0.01;
+    (void)compare(dev, &cases[layer], compute, true);
+    shaken = 0.0;
+}
+
+static void a_plan_that_is_faster_is_taken_every_way(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 150 },
+                                                 { .cost = 50, .bytes = 1000 },
+                                                 { .cost = 90 } };
+    static const int layers[] = { 0, 1, 2, 3, 8, 9 }; /* groups, dilation, odd sizes, transposed */
+
+    (void)state;
+    for (int c = OT_COMPUTE_TF32; c <= OT_COMPUTE_BF16; c++) {
+        struct ot_dev *dev = open_with((enum ot_compute)c, plans, 3);
+
+        for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+            compare_shaken(dev, layers[i], (enum ot_compute)c);
+            assert_int_equal(runs_in_a_pass(dev, layers[i], 1), 3);
+        }
+        assert_string_equal(dev->distrusted, "");
+        assert_int_equal(runs_in_a_pass(dev, 0, 0) + runs_in_a_pass(dev, 0, 2), 0);
+        close_with_plans(dev);
+    }
+}
+
+static void a_plan_that_is_not_faster_is_not_taken(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 150 }, { .cost = 110 } };
+
+    (void)state;
+    for (int c = OT_COMPUTE_TF32; c <= OT_COMPUTE_BF16; c++) {
+        struct ot_dev *dev = open_with((enum ot_compute)c, plans, 2);
+
+        compare_shaken(dev, 0, (enum ot_compute)c);
+        assert_true(ot_fake_plan_runs(0) > 0); /* tried */
+        assert_int_equal(runs_in_a_pass(dev, 0, 0) + runs_in_a_pass(dev, 0, 1), 0);
+        close_with_plans(dev);
+    }
+}
+
+static void bias_and_relu_are_fused_where_that_is_faster(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 60 },
+                                                 { .cost = 58, .fused_only = true } };
+
+    (void)state;
+    for (int c = OT_COMPUTE_TF32; c <= OT_COMPUTE_BF16; c++) {
+        struct ot_dev *dev = open_with((enum ot_compute)c, plans, 2);
+
+        for (int i = 0; i < 4; i++) {
+            compare_shaken(dev, i, (enum ot_compute)c);
+            /* the third has no bias */
+            assert_int_equal(runs_in_a_pass(dev, i, 1), i == 2 ? 0 : 1);
+            assert_int_equal(runs_in_a_pass(dev, i, 0), i == 2 ? 3 : 2);
+        }
+        assert_int_equal(runs_in_a_pass(dev, 8, 1), 0); /* a deconvolution's is not */
+        close_with_plans(dev);
+    }
+}
+
+static void what_is_fused_is_not_for_the_same_shape_with_something_else_behind_it(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 60, .fused_only = true } };
+    static const int layers[] = { 0, CASES - 3, CASES - 2, CASES - 1 };
+    struct ot_dev *dev = open_with(OT_COMPUTE_BF16, plans, 1);
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        compare_shaken(dev, layers[i], OT_COMPUTE_BF16);
+        assert_int_equal(runs_in_a_pass(dev, layers[i], 0), i < 2 ? 1 : 0);
+    }
+    close_with_plans(dev);
+}
+
+static void what_cannot_be_a_plan_is_none(void **state)
+{
+    static const struct ot_fake_plan plans[] = {
+        { .cost = 50, .wrong = true },
+        { .cost = 50, .refused = NOT_SUPPORTED },
+        { .cost = 50, .failed = FAILS },
+        { .cost = 50, .bytes = (size_t)17 << 20 },
+        { .cost = 50, .number_note = 1 + DOWN_CONVERTS },
+        { .cost = 50, .number_note = 1 + REDUCED },
+        { .cost = 50, .behaviour_note = 1 + REORDERS },
+        { .cost = 50, .refused = FAILS, .fallback = true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+        struct ot_dev *dev = open_with(OT_COMPUTE_BF16, &plans[i], 1);
+
+        compare_shaken(dev, 0, OT_COMPUTE_BF16);
+        assert_int_equal(runs_in_a_pass(dev, 0, 0), 0);
+        close_with_plans(dev);
+    }
+}
+
+static void behind_a_plan_that_is_wrong_comes_the_next_fastest(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 40, .wrong = true },
+                                                 { .cost = 70 },
+                                                 { .cost = 60, .number_note = 1 } };
+    struct ot_dev *dev = open_with(OT_COMPUTE_BF16, plans, 3);
+
+    (void)state;
+    compare_shaken(dev, 0, OT_COMPUTE_BF16);
+    assert_int_equal(runs_in_a_pass(dev, 0, 2), 3);
+    assert_string_equal(dev->distrusted, "plan 0 of cuDNN, forward, 2x5x9x7 by 3x3 to 6");
+    close_with_plans(dev);
+}
+
+static void plans_of_the_fallback_mode_are_for_where_there_are_no_others(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 50, .fallback = true }, { .cost = 70 } };
+
+    (void)state;
+    for (unsigned n = 1; n <= 2; n++) {
+        struct ot_dev *dev = open_with(OT_COMPUTE_BF16, plans, n);
+
+        compare_shaken(dev, 0, OT_COMPUTE_BF16);
+        assert_int_equal(runs_in_a_pass(dev, 0, n - 1), 3);
+        close_with_plans(dev);
+    }
+}
+
+static void few_plans_are_compiled_and_not_very_many_tried(void **state)
+{
+    struct ot_fake_plan plans[20];
+    struct ot_dev *dev;
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        plans[i] = (struct ot_fake_plan){ .cost = 150,
+                                          .behaviour_note = i < 10 ? 1 + COMPILED : 0 };
+    dev = open_with(OT_COMPUTE_BF16, plans, 20);
+    ot_mini_close(planned(dev, 0));
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(ot_fake_plan_runs(i) > 0, i < 2 || (i >= 10 && i < 18));
+    close_with_plans(dev);
+}
+
+/* Whatever fails while plans are made and tried, the layer is planned and right. */
+static void no_failure_of_the_graph_interface_is_one_of_the_layer(void **state)
+{
+    static const char *const calls[] = { "cudnnBackendCreateDescriptor",
+                                         "cudnnBackendSetAttribute",
+                                         "cudnnBackendFinalize",
+                                         "cudnnBackendGetAttribute",
+                                         "cudnnBackendExecute",
+                                         "cudaEventCreate",
+                                         "cudaEventRecord",
+                                         "cudaEventElapsedTime" };
+    static const struct ot_fake_plan plans[] = { { .cost = 60 },
+                                                 { .cost = 58, .fused_only = true } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        for (unsigned nth = 1; nth < 150; nth += 1 + nth / 3) {
+            struct ot_dev *dev = open_with(OT_COMPUTE_BF16, plans, 2);
+
+            ot_fake_fail(calls[i], nth, i < 5 ? FAILS : 1);
+            ot_mini_close(planned(dev, 0));
+            ot_fake_fail(NULL, 0, 0);
+            ot_fake_clear_error();
+            if (nth < 3)
+                compare_shaken(dev, 0, OT_COMPUTE_BF16);
+            close_with_plans(dev);
+        }
+}
+
+static void plans_are_neither_for_determinism_nor_for_fp32(void **state)
+{
+    static const struct ot_dev_conf confs[] = {
+        { .compute = OT_COMPUTE_BF16, .deterministic = true }, { .compute = OT_COMPUTE_FP32 }
+    };
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct ot_dev *dev = open_fake(&confs[i]);
+
+        ot_mini_close(planned(dev, 0));
+        assert_int_equal(ot_fake_calls("cudnnBackendCreateDescriptor"), 0);
+        close_fake(dev);
+    }
+}
+
 static int open_cpu(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -445,6 +679,16 @@ int main(void)
         cmocka_unit_test(each_shape_is_measured_once),
         cmocka_unit_test(a_small_faster_rcnn_trains_in_each_compute),
         cmocka_unit_test(nothing_is_measured_when_deterministic_or_short_of_memory),
+        cmocka_unit_test(a_plan_that_is_faster_is_taken_every_way),
+        cmocka_unit_test(a_plan_that_is_not_faster_is_not_taken),
+        cmocka_unit_test(bias_and_relu_are_fused_where_that_is_faster),
+        cmocka_unit_test(what_is_fused_is_not_for_the_same_shape_with_something_else_behind_it),
+        cmocka_unit_test(what_cannot_be_a_plan_is_none),
+        cmocka_unit_test(behind_a_plan_that_is_wrong_comes_the_next_fastest),
+        cmocka_unit_test(plans_of_the_fallback_mode_are_for_where_there_are_no_others),
+        cmocka_unit_test(few_plans_are_compiled_and_not_very_many_tried),
+        cmocka_unit_test(no_failure_of_the_graph_interface_is_one_of_the_layer),
+        cmocka_unit_test(plans_are_neither_for_determinism_nor_for_fp32),
     };
 
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);

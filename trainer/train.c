@@ -231,10 +231,25 @@ static bool sentinel_due(const struct ot_job *j)
     return due(iter, j->param->test_interval) || !ot_mine_on(j->mine, iter * size - 1);
 }
 
+/* What the device found out about itself: once for each. */
+static void tell_of_device(const struct ot_dev *dev, bool told[2])
+{
+    if (!told[0] && dev->unrecorded[0]) {
+        ot_log(OT_LOG_WARN, "train", "%s: iterations are not recorded, which is slower: %s",
+               dev->name, dev->unrecorded);
+        told[0] = true;
+    }
+    if (!told[1] && dev->distrusted[0]) {
+        ot_log(OT_LOG_WARN, "train", "%s: not used, as its result is another: %s", dev->name,
+               dev->distrusted);
+        told[1] = true;
+    }
+}
+
 static int loop(struct ot_job *j, struct ot_err *err)
 {
     const Caffe__SolverParameter *p = j->param;
-    bool warned = false, told = false;
+    bool warned = false, told[2] = { false };
 
     while (j->solver->iter < p->max_iter) {
         if (due(j->solver->iter, p->test_interval) &&
@@ -252,11 +267,7 @@ static int loop(struct ot_job *j, struct ot_err *err)
             ot_log_err("pool", err); /* training goes on; the pool stays in memory */
             warned = true;
         }
-        if (!told && j->dev->unrecorded[0]) {
-            ot_log(OT_LOG_WARN, "train", "%s: iterations are not recorded, which is slower: %s",
-                   j->dev->name, j->dev->unrecorded);
-            told = true;
-        }
+        tell_of_device(j->dev, told);
         if (ot_signals_stop() ||
             (p->max_time_s > 0 && ot_now_s() - j->start_s > (double)p->max_time_s))
             return ot_fail(err, OT_ESTOPPED, "stopped by %s at iteration %lld of %d",
