@@ -13,7 +13,7 @@
 
 #include "base/mem.h"
 
-enum { ALIGNMENT = 16, MOST_CONFIGS = 32, MOST_COMPILED = 2, MOST_NOTES = 16 };
+enum { ALIGNMENT = 16, MOST_CONFIGS = 48, MOST_COMPILED = 2, MOST_NOTES = 16 };
 
 /* Names of the arrays in a graph. */
 enum { X = 1, W, Y, BIAS, SUM, BIASED };

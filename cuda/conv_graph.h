@@ -14,7 +14,7 @@
 #include "cuda/conv_i.h"
 
 /* Plans looked at, and descriptors that a graph is made of. */
-enum { OT_CONV_PLANS = 10, OT_CONV_PARTS = 16 };
+enum { OT_CONV_PLANS = 16, OT_CONV_PARTS = 16 };
 
 struct ot_conv_plan {
     cudnnBackendDescriptor_t config, plan;

@@ -589,17 +589,16 @@ static void plans_of_the_fallback_mode_are_for_where_there_are_no_others(void **
 
 static void few_plans_are_compiled_and_not_very_many_tried(void **state)
 {
-    struct ot_fake_plan plans[20];
+    struct ot_fake_plan plans[24];
     struct ot_dev *dev;
 
     (void)state;
-    for (int i = 0; i < 20; i++)
-        plans[i] = (struct ot_fake_plan){ .cost = 150,
-                                          .behaviour_note = i < 10 ? 1 + COMPILED : 0 };
-    dev = open_with(OT_COMPUTE_BF16, plans, 20);
+    for (int i = 0; i < 24; i++)
+        plans[i] = (struct ot_fake_plan){ .cost = 150, .behaviour_note = i < 4 ? 1 + COMPILED : 0 };
+    dev = open_with(OT_COMPUTE_BF16, plans, 24);
     ot_mini_close(planned(dev, 0));
-    for (unsigned i = 0; i < 20; i++)
-        assert_int_equal(ot_fake_plan_runs(i) > 0, i < 2 || (i >= 10 && i < 18));
+    for (unsigned i = 0; i < 24; i++)
+        assert_int_equal(ot_fake_plan_runs(i) > 0, i < 2 || (i >= 4 && i < 18));
     close_with_plans(dev);
 }
 
