@@ -127,7 +127,7 @@ __device__ static inline unsigned ot_block_nms_mask(const uint64_t *key, size_t 
         gone[w] = real >= (w + 1) * OT_NMS_WORD ? 0
                   : real <= w * OT_NMS_WORD     ? ~0ull
                                                 : ~0ull << real % OT_NMS_WORD;
-    if (threadIdx.x < OT_NMS_WORD && threadIdx.x < n)
+    if (threadIdx.x < OT_NMS_WORD && threadIdx.x < real) /* the others' rows nobody wrote */
         own[0][threadIdx.x] = mask[threadIdx.x * words];
     __syncthreads();
     for (size_t w = 0; w * OT_NMS_WORD < real && found < most; w++) {
@@ -138,7 +138,7 @@ __device__ static inline unsigned ot_block_nms_mask(const uint64_t *key, size_t 
         __syncthreads();
         if (threadIdx.x < here)
             kept[found + threadIdx.x] = (uint32_t)(key[first + list[threadIdx.x]] & 0xffffffffu);
-        if (threadIdx.x < OT_NMS_WORD && next < n)
+        if (threadIdx.x < OT_NMS_WORD && next < real)
             own[(w + 1) % 2][threadIdx.x] = mask[next * words + w + 1];
         for (size_t v = w + 1 + threadIdx.x; v < words; v += blockDim.x) {
             unsigned long long more = gone[v];
