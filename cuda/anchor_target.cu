@@ -137,8 +137,9 @@ __device__ static int thin_out(struct label_key key, size_t total, int32_t *labe
     return room;
 }
 
-__global__ static void sample(const __grid_constant__ struct ot_anchor_target_geom g, size_t total,
-                              const struct ot_step *step, struct work w)
+__global__ static void __launch_bounds__(OT_BLOCK)
+    sample(const __grid_constant__ struct ot_anchor_target_geom g, size_t total,
+           const struct ot_step *step, struct work w)
 {
     int32_t *label = w.label + blockIdx.x * total;
     struct label_key key = { label, OT_ANCHOR_FG, g.seed, step->iter, blockIdx.x * total };
@@ -207,9 +208,8 @@ __global__ static void write_out(const __grid_constant__ struct ot_anchor_target
 }
 
 extern "C" void ot_cuda_anchor_target(struct ot_dev *dev, const struct ot_anchor_target_geom *g,
-                                      const float *gt, const float *im_info,
-                                      void *scratch, float *label, float *target, float *inside,
-                                      float *outside)
+                                      const float *gt, const float *im_info, void *scratch,
+                                      float *label, float *target, float *inside, float *outside)
 {
     const size_t total = total_of(g), n = (size_t)g->n * total;
     struct work w = work_at(g, scratch);

@@ -43,8 +43,8 @@ __global__ static void decode(const __grid_constant__ struct ot_detection_geom g
 }
 
 /* Survivors of class blockIdx.x to its rows of w.all; the rest of the rows get no key. */
-__global__ static void suppress(const __grid_constant__ struct ot_detection_geom g,
-                                const float *prob, struct work w)
+__global__ static void __launch_bounds__(OT_BLOCK)
+    suppress(const __grid_constant__ struct ot_detection_geom g, const float *prob, struct work w)
 {
     const size_t r = (size_t)g.rois, classes = (size_t)g.classes, c = blockIdx.x;
     uint64_t *own = w.all + c * r;

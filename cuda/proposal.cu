@@ -67,9 +67,9 @@ __global__ static void decode(const __grid_constant__ struct ot_proposal_geom g,
 }
 
 /* mask: of ot_cuda_nms_mask(), or NULL */
-__global__ static void propose(const __grid_constant__ struct ot_proposal_geom g, size_t most,
-                               const float *prob, struct work w, const unsigned long long *mask,
-                               float *rois, float *score)
+__global__ static void __launch_bounds__(OT_BLOCK)
+    propose(const __grid_constant__ struct ot_proposal_geom g, size_t most, const float *prob,
+            struct work w, const unsigned long long *mask, float *rois, float *score)
 {
     const size_t i = blockIdx.x, post = (size_t)g.post;
     const uint32_t *kept = kept_of(w, i);

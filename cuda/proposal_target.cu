@@ -153,8 +153,9 @@ __device__ static int place_sample(const struct choice &c, size_t to, int32_t ki
     return place_first(c, 0, to, kind, keep, row);
 }
 
-__global__ static void sample(const __grid_constant__ struct ot_proposal_target_geom g,
-                              const struct ot_step *step, struct work w)
+__global__ static void __launch_bounds__(OT_BLOCK)
+    sample(const __grid_constant__ struct ot_proposal_target_geom g, const struct ot_step *step,
+           struct work w)
 {
     const size_t i = blockIdx.x, usual = (size_t)g.rois + (size_t)g.gts;
     const size_t all = ot_roi_candidates(&g);
@@ -236,10 +237,10 @@ __global__ static void write_out(const __grid_constant__ struct ot_proposal_targ
 }
 
 extern "C" void ot_cuda_proposal_target(struct ot_dev *dev, const struct ot_proposal_target_geom *g,
-                                        const float *rois, const float *gt,
-                                        const float *booked, void *scratch, float *out,
-                                        float *label, float *target, float *inside, float *outside,
-                                        float *matched, float *weight)
+                                        const float *rois, const float *gt, const float *booked,
+                                        void *scratch, float *out, float *label, float *target,
+                                        float *inside, float *outside, float *matched,
+                                        float *weight)
 {
     const size_t n = (size_t)g->n, rows = n * (size_t)g->batch, all = n * ot_roi_candidates(g);
     const size_t wide = rows * 4 * (size_t)g->box_classes * sizeof(float);
