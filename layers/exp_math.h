@@ -18,20 +18,20 @@
 OT_HD float ot_expf(float x)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float t = x * 1.44269504088896341f + magic, n = t - magic;
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f, p, y;
+    float t = OT_FMA(x, 1.44269504088896341f, magic), n = t - magic;
+    float r = OT_FMA(n, 2.12194440e-4f, OT_FMA(n, -0.693359375f, x)), p, y;
     uint32_t bits;
 
     memcpy(&bits, &t, sizeof bits);
     bits = (bits << 23) + (127u << 23); /* 2^n: the low bits of t are n */
     memcpy(&y, &bits, sizeof y);
     p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
+    p = OT_FMA(p, r, 1.3981999507e-3f);
+    p = OT_FMA(p, r, 8.3334519073e-3f);
+    p = OT_FMA(p, r, 4.1665795894e-2f);
+    p = OT_FMA(p, r, 1.6666665459e-1f);
+    p = OT_FMA(p, r, 5.0000001201e-1f);
+    p = OT_FMA(p * r, r, r) + 1.0f;
     return x < -87.3f ? 0.0f : p * y;
 }
 
@@ -40,12 +40,12 @@ OT_HD float ot_log1p_unit(float x)
 {
     float z = x / (2.0f + x), q = z * z, p = 1.0f / 15;
 
-    p = p * q + 1.0f / 13;
-    p = p * q + 1.0f / 11;
-    p = p * q + 1.0f / 9;
-    p = p * q + 1.0f / 7;
-    p = p * q + 1.0f / 5;
-    p = p * q + 1.0f / 3;
+    p = OT_FMA(p, q, 1.0f / 13);
+    p = OT_FMA(p, q, 1.0f / 11);
+    p = OT_FMA(p, q, 1.0f / 9);
+    p = OT_FMA(p, q, 1.0f / 7);
+    p = OT_FMA(p, q, 1.0f / 5);
+    p = OT_FMA(p, q, 1.0f / 3);
     return 2.0f * (p * q * z + z);
 }
 
