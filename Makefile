@@ -192,6 +192,7 @@ $(B)/ohemtrain-cuda.so: $(PLUGIN_OBJ)
 # The same kernels as plain C++ on the host, for test_cuda*, where there is a C++ compiler.  Where CUDA's
 # headers are, so is the rest of cuda/, on a fake of CUDA's libraries; else a small device of its own.
 HOST_CU := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(B)/tests/cuda_fibres.o \
+             $(B)/tests/cuda_race.o $(B)/tests/tests/cuda_race_self.o \
              $(patsubst %.cu,$(B)/tests/%.o,$(sort $(wildcard cuda/*.cu))) \
              $(if $(CUDNN),$(patsubst %.cc,$(B)/%.o,$(sort $(wildcard tests/cuda_fake*.cc))) \
                $(patsubst %.c,$(B)/fake/%.o,$(filter-out cuda/none.c cuda/load.c cuda/table.c,\
@@ -200,10 +201,15 @@ HOST_CU := $(if $(shell command -v $(firstword $(CXX)) 2>/dev/null),$(B)/tests/c
 HOST_CXXFLAGS := -std=c++17 -Wall -Wextra -I. $(MODE_$(MODE)) -ffp-contract=off \
                  $(if $(WERROR),-Werror) -MMD -MP
 CUDA_HEADERS := $(if $(CUDNN),-isystem $(CUDA_HOME)/include)
+# Every access of a kernel calls tests/cuda_race.cc, where the compiler can (g++ 11 and later) and no
+# sanitizer looks at it itself.
+RACE_FLAGS := -DOT_RACES -fsanitize=thread --param=tsan-distinguish-volatile=1 --param=tsan-instrument-func-entry-exit=0
+HOST_RACES := $(if $(findstring -fsanitize,$(MODE_$(MODE))),,$(shell echo | $(CXX) $(RACE_FLAGS) -x c++ -c -o \
+                /dev/null - 2>/dev/null && echo $(RACE_FLAGS) -Wno-maybe-uninitialized))
 $(B)/tests/%.o: %.cu Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo '  CXX   $<')
-	$(Q)$(CXX) $(HOST_CXXFLAGS) -include tests/cuda_host.hh -x c++ -c -o $@ $<
+	$(Q)$(CXX) $(HOST_CXXFLAGS) $(HOST_RACES) -include tests/cuda_host.hh -x c++ -c -o $@ $<
 
 $(B)/tests/%.o: tests/%.cc Makefile
 	@mkdir -p $(@D)

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "tests/cuda_race.hh"
+
 #ifdef __SANITIZE_ADDRESS__
 #    include <sanitizer/asan_interface.h>
 #endif
@@ -43,6 +45,7 @@ struct thread {
     struct fibre *on;
     enum state state;
     unsigned mask;          // IN_WARP: who takes part
+    bool orders;            // IN_WARP: in __syncwarp
     unsigned char offer[8]; // to its warp
     unsigned char given[8]; // what it offered when it was last let go
     uint64_t meeting;       // which that was
@@ -116,6 +119,7 @@ void go(fibre *from, fibre *to)
     left = from;
 #endif
     running = to == &scheduler ? nullptr : to;
+    ot_race_stack(to->stack, stack_bytes);
 #ifdef __x86_64__
     ot_fibre_swap(&from->sp, to->sp);
 #else
@@ -179,6 +183,7 @@ fibre *fresh_fibre()
 void be(unsigned t)
 {
     current = t;
+    ot_race_thread(t);
     threadIdx.x = t;
     threadIdx.y = threadIdx.z = 0;
     if (t >= blockDim.x) { // a block of more dimensions
@@ -216,13 +221,19 @@ void let_go(unsigned t)
 // Lets a whole warp go when all of it that is alive has arrived.
 void look_at_warp(unsigned w)
 {
+    bool orders = true;
+
     if (in_warp[w] == 0 || in_warp[w] < alive[w])
         return;
     in_warp[w] = 0;
     meetings++;
     for (unsigned t = w * warp; t < (w + 1) * warp && t < count; t++)
-        if (threads[t].state == IN_WARP)
+        if (threads[t].state == IN_WARP) {
+            orders = orders && threads[t].orders;
             let_go(t);
+        }
+    if (orders)
+        ot_race_warp(w);
 }
 
 void end_thread()
@@ -287,6 +298,7 @@ void release()
 
     if (at_barrier == count) {
         at_barrier = 0;
+        ot_race_barrier();
         woken = true;
         for (unsigned t = 0; t < count; t++)
             threads[t].state = READY;
@@ -314,6 +326,7 @@ void run_block()
 {
     at_barrier = 0;
     partly = false;
+    ot_race_block();
     for (unsigned t = 0; t < count; t++)
         threads[t].state = FRESH;
     for (unsigned w = 0; w * warp < count; w++) {
@@ -360,6 +373,7 @@ void meet_warp(unsigned mask, const void *v, size_t bytes)
         ot_kernel_wrong(kernel_name, "a lane is not in the mask that it names");
     memcpy(t.offer, v, bytes);
     t.mask = mask;
+    t.orders = false;
     wait_as(IN_WARP);
 }
 
@@ -394,6 +408,8 @@ void ot_fibres_run(const char *kernel, dim3 grid, dim3 block, size_t shared,
     kernel_name = kernel;
     gridDim = grid;
     blockDim = block;
+    if (way == 0) // what it finds does not depend on the order
+        ot_race_launch(kernel);
     for (uint64_t b = 0; b < blocks; b++) {
         const uint64_t at = way % 2 ? blocks - 1 - b : b;
 
@@ -406,6 +422,7 @@ void ot_fibres_run(const char *kernel, dim3 grid, dim3 block, size_t shared,
             set_order(&random);
         run_block();
     }
+    ot_race_end();
 }
 
 // ---- what kernels call ----------------------------------------------------------------------
@@ -423,6 +440,7 @@ void __syncthreads()
 void __syncwarp(unsigned mask)
 {
     threads[current].mask = mask;
+    threads[current].orders = true;
     wait_as(IN_WARP);
 }
 

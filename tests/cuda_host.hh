@@ -132,45 +132,51 @@ template <class T> static inline unsigned __match_any_sync(unsigned mask, T v)
 
 // ---- atomics, memory, bits --------------------------------------------------------------------
 
-template <class T> static inline T atomicExch(T *at, T v)
+void ot_race_atomic(const void *at, size_t bytes);
+
+#define OT_ATOMIC template <class T> __attribute__((no_sanitize("thread"))) static inline
+
+OT_ATOMIC T atomicExch(T *at, T v)
 {
     T old = *at;
 
+    ot_race_atomic(at, sizeof *at);
     *at = v;
     return old;
 }
 
-template <class T> static inline T atomicAdd(T *at, T v)
+OT_ATOMIC T atomicAdd(T *at, T v)
 {
     return atomicExch(at, static_cast<T>(*at + v));
 }
 
-template <class T> static inline T atomicMin(T *at, T v)
+OT_ATOMIC T atomicMin(T *at, T v)
 {
     return atomicExch(at, v < *at ? v : *at);
 }
 
-template <class T> static inline T atomicMax(T *at, T v)
+OT_ATOMIC T atomicMax(T *at, T v)
 {
     return atomicExch(at, v > *at ? v : *at);
 }
 
-template <class T> static inline T atomicOr(T *at, T v)
+OT_ATOMIC T atomicOr(T *at, T v)
 {
     return atomicExch(at, static_cast<T>(*at | v));
 }
 
-template <class T> static inline T atomicAnd(T *at, T v)
+OT_ATOMIC T atomicAnd(T *at, T v)
 {
     return atomicExch(at, static_cast<T>(*at & v));
 }
 
-template <class T> static inline T atomicCAS(T *at, T expected, T v)
+OT_ATOMIC T atomicCAS(T *at, T expected, T v)
 {
     return atomicExch(at, *at == expected ? v : *at);
 }
 
-static inline unsigned atomicInc(unsigned *at, unsigned last)
+__attribute__((no_sanitize("thread"))) static inline unsigned atomicInc(unsigned *at,
+                                                                      unsigned last)
 {
     return atomicExch(at, *at >= last ? 0u : *at + 1);
 }
