@@ -109,7 +109,7 @@ NVARCH ?= -gencode arch=compute_90,code=sm_90 -gencode arch=compute_75,code=comp
 # The device code in a quarter of the size, where nvcc can (12.8 and later).
 NVSMALL := $(if $(NVCC),$(shell $(NVCC) --help | grep -q -e --compress-mode && echo --compress-mode=size))
 NVFLAGS := -std=c++17 -O2 -lineinfo -fmad=false $(NVARCH) $(NVSMALL) -Xcompiler -fPIC,-Wall,-Wextra \
-           $(if $(WERROR),-Werror all-warnings)
+           $(if $(WERROR),-Werror all-warnings -Xptxas --warn-on-spills)
 
 .DELETE_ON_ERROR:
 .SECONDARY:

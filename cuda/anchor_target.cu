@@ -137,7 +137,7 @@ __device__ static int thin_out(struct label_key key, size_t total, int32_t *labe
     return room;
 }
 
-__global__ static void __launch_bounds__(OT_BLOCK)
+__global__ static void __launch_bounds__(OT_BLOCK, 1)
     sample(const __grid_constant__ struct ot_anchor_target_geom g, size_t total,
            const struct ot_step *step, struct work w)
 {
