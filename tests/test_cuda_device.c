@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "tests/check.h"
+#include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
 
@@ -712,20 +713,9 @@ static void the_contract_holds_on_a_device(void **state)
         upload_many, upload_burst,       allocate_again, pin,        overlap,
         find_late,   replay_and_compare, record_growing, step_before
     };
-    const struct ot_dev_conf conf = { .deterministic = true };
-    char why[1200];
 
     (void)state;
-    for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
-        struct ot_err err = OT_ERR_INIT;
-        struct ot_dev *dev = ot_dev_open_conf("cuda", &conf, &err);
-
-        if (!dev)
-            skip_because("%s", ot_err_str(&err, why, sizeof why));
-        what[i](dev);
-        assert_ok(ot_dev_ok(dev, &err), &err);
-        ot_dev_close(dev);
-    }
+    ot_gpu_contract(what, sizeof what / sizeof what[0]);
 }
 
 /* ---- the fake itself ----------------------------------------------------------------------- */
