@@ -164,13 +164,6 @@ void look(uintptr_t at, size_t bytes, access how, const void *from)
     }
 }
 
-void aligned(void *at, size_t bytes, access how, const void *from)
-{
-    if (running && reinterpret_cast<uintptr_t>(at) % bytes != 0)
-        wrong("an access that is not aligned", reinterpret_cast<uintptr_t>(at), from);
-    look(reinterpret_cast<uintptr_t>(at), bytes, how, from);
-}
-
 } // namespace
 
 void ot_race_launch(const char *kernel)
@@ -227,6 +220,13 @@ void ot_race_atomic(const void *at, size_t bytes)
 // ---- what the compiler calls --------------------------------------------------------------------
 
 #if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
+
+static void aligned(void *at, size_t bytes, access how, const void *from)
+{
+    if (running && reinterpret_cast<uintptr_t>(at) % bytes != 0)
+        wrong("an access that is not aligned", reinterpret_cast<uintptr_t>(at), from);
+    look(reinterpret_cast<uintptr_t>(at), bytes, how, from);
+}
 
 #    define FROM __builtin_return_address(0)
 #    define OF_SIZE(n)                                    \
