@@ -92,7 +92,8 @@ static bool make_bench(struct ot_dev *dev, const struct ot_conv_desc *d, struct 
 
 void ot_cuda_conv_bench_free(struct ot_conv_bench *bench)
 {
-    (void)cudaFree(bench->mem);
+    if (bench->mem)
+        (void)cudaFree(bench->mem); /* waits */
     bench->mem = NULL;
 }
 

@@ -105,7 +105,8 @@ static const char *write_lenet(void)
     return ot_tiny_file("gpu_lenet", text);
 }
 
-static const char *write_detector(const char *name, const char *regions, const char *net)
+static const char *write_detector(const char *name, const char *regions, const char *net,
+                                  const char *sides)
 {
     char text[8000];
 
@@ -115,16 +116,33 @@ static const char *write_detector(const char *name, const char *regions, const c
         "num_classes: 4 layer { name: 'data' type: 'DetectionData' top: 'data' top: 'info' "
         "top: 'gt' top: 'booked' transform_param { mean_value: [120, 120, 120] scale: 0.017 } "
         "data_param { source: '%s' batch_size: 2 backend: LMDB shuffle: true } "
-        "detection_data_param { short_side: 32 max_side: 32 max_boxes: 4 } } %s%s",
-        scenes(), regions, net);
+        "detection_data_param { %s max_boxes: 4 } } %s%s",
+        scenes(), sides, regions, net);
     return ot_tiny_file(name, text);
+}
+
+static const char *write_net(enum ot_gpu_job job)
+{
+    static const char one[] = "short_side: 32 max_side: 32";
+    static const char three[] = "short_side: [22, 32, 41] max_side: 41";
+
+    switch (job) {
+    case OT_GPU_FRCNN:
+        return write_detector("gpu_frcnn", frcnn_regions, frcnn, one);
+    case OT_GPU_RFCN:
+        return write_detector("gpu_rfcn", rfcn_regions, rfcn, one);
+    case OT_GPU_SIZES:
+        return write_detector("gpu_sizes", frcnn_regions, frcnn, three);
+    case OT_GPU_LENET:
+    case OT_GPU_JOBS:
+        break;
+    }
+    return write_lenet();
 }
 
 static const char *write_config(enum ot_gpu_job job)
 {
-    const char *net = job == OT_GPU_LENET   ? write_lenet()
-                      : job == OT_GPU_FRCNN ? write_detector("gpu_frcnn", frcnn_regions, frcnn)
-                                            : write_detector("gpu_rfcn", rfcn_regions, rfcn);
+    const char *net = write_net(job);
     char text[2000];
 
     (void)snprintf(text, sizeof text,
@@ -174,7 +192,19 @@ static double take(struct ot_run *r, struct asked *a)
     return sum;
 }
 
-static void pass(struct ot_run *r, int i, struct asked *a, struct ot_gpu_mined *run)
+struct watcher {
+    ot_gpu_watch *watch; /* may be NULL */
+    void *ctx;
+};
+
+static void tell(const struct watcher *w, struct ot_run *r, int i, enum ot_gpu_moment when)
+{
+    if (w->watch)
+        w->watch(w->ctx, r->net, i, when);
+}
+
+static void pass(struct ot_run *r, int i, struct asked *a, struct ot_gpu_mined *run,
+                 const struct watcher *w)
 {
     const uint32_t *sample = NULL;
     struct ot_err err = OT_ERR_INIT;
@@ -189,12 +219,15 @@ static void pass(struct ot_run *r, int i, struct asked *a, struct ot_gpu_mined *
     r->net->env.iter = (uint64_t)i;
     r->net->env.frozen_stats = n > 0;
     ot_net_zero_grads(r->net);
+    tell(w, r, i, OT_GPU_BEFORE);
     assert_ok(ot_net_pass(r->net, &err), &err);
+    tell(w, r, i, OT_GPU_ASKED);
     if (i > 0)
         run->loss[i - 1] = take(r, a);
     ask(r, a);
     assert_ok(ot_mine_read(r->mine, i, n > 0, &err), &err);
     assert_ok(ot_solver_update(r->solver, ot_solver_lr(r->solver), &err), &err);
+    tell(w, r, i, OT_GPU_AFTER);
 }
 
 static void keep_row(void *ctx, const struct ot_row *row)
@@ -207,13 +240,20 @@ static void keep_row(void *ctx, const struct ot_row *row)
 
 void ot_gpu_mine(struct ot_dev *dev, enum ot_gpu_job job, struct ot_gpu_mined *run)
 {
+    ot_gpu_mine_watched(dev, job, run, NULL, NULL);
+}
+
+void ot_gpu_mine_watched(struct ot_dev *dev, enum ot_gpu_job job, struct ot_gpu_mined *run,
+                         ot_gpu_watch *watch, void *ctx)
+{
+    const struct watcher w = { watch, ctx };
     struct asked a = { 0 };
     struct ot_run r;
 
     *run = (struct ot_gpu_mined){ 0 };
     ot_run_open(&r, write_config(job), NULL, 0, true, (struct ot_net_conf){ .dev = dev });
     for (int i = 0; i < OT_GPU_ITERS; i++)
-        pass(&r, i, &a, run);
+        pass(&r, i, &a, run, &w);
     run->loss[OT_GPU_ITERS - 1] = take(&r, &a);
     ot_miner_each(r.mine->miner, keep_row, run);
     run->reinjected = (int)ot_miner_counts(r.mine->miner).reinj_batches;

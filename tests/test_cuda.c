@@ -424,7 +424,8 @@ static void same_row(const struct ot_row *want, const struct ot_row *got, double
 /* Rounding differs, and each of fifty steps adds to it. */
 static void mines_like_the_cpu(struct ot_dev *dev, enum ot_gpu_job job, double tol)
 {
-    static const char *const name[OT_GPU_JOBS] = { "LeNet", "Faster R-CNN", "R-FCN" };
+    static const char *const name[OT_GPU_JOBS] = { "LeNet", "Faster R-CNN", "R-FCN",
+                                                   "Faster R-CNN of many sizes" };
     static struct ot_gpu_mined want, got;
     double most = 0;
 
@@ -464,7 +465,7 @@ static void fifty_mined_iterations_on_the_host_decide_as_on_the_cpu(void **state
     fifty_on(host, 1e-5); /* measured: 2e-7 */
     if (ot_fake_calls) {  /* two launches an iteration, once all is recorded; waits are of plans */
         assert_true(ot_fake_calls("cudaGraphLaunch") > 150);
-        assert_true(ot_fake_calls("cudaStreamSynchronize") < 30);
+        assert_true(ot_fake_calls("cudaStreamSynchronize") < 10 * OT_GPU_JOBS);
     }
     if (ot_test_cuda_wrong(wrong, sizeof wrong))
         fail_msg("%s", wrong);
