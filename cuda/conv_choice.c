@@ -9,9 +9,11 @@
  * graph interface, too (conv_contest.c).  What was chosen for a shape is kept as long as the
  * device.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cuda/conv_graph.h"
 
 enum { MOST_RANKS = 32, MOST_MEASURED = 512 };
@@ -30,13 +32,14 @@ void ot_cuda_choices_free(struct ot_dev *dev)
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
 
-    while (cuda->choices) {
-        struct ot_cuda_choice *next = cuda->choices->next;
+    for (int i = 0; i < OT_CUDA_LISTS; i++)
+        while (cuda->choices[i]) {
+            struct ot_cuda_choice *next = cuda->choices[i]->next;
 
-        ot_conv_graph_close(cuda->choices->algo.graph);
-        ot_free(cuda->choices);
-        cuda->choices = next;
-    }
+            ot_conv_graph_close(cuda->choices[i]->algo.graph);
+            ot_free(cuda->choices[i]);
+            cuda->choices[i] = next;
+        }
 }
 
 cudnnMathType_t ot_cuda_conv_math(const struct ot_dev *dev, enum ot_type type)
@@ -334,6 +337,33 @@ static bool is_choice(const struct ot_cuda_choice *c, const struct ot_conv_desc 
            a->pw == b->pw && a->dh == b->dh && a->dw == b->dw && a->oh == b->oh && a->ow == b->ow;
 }
 
+static struct ot_cuda_choice **list_of(struct ot_cuda *cuda, const struct ot_conv_desc *d,
+                                       enum ot_conv_way way)
+{
+    const struct ot_conv_geom *g = &d->g;
+    const int size[] = { g->n, g->c, g->h, g->w, g->oc, g->kh, g->kw, (int)way };
+
+    return &cuda->choices[ot_hash64(size, sizeof size) % OT_CUDA_LISTS];
+}
+
+/* Counts a choice, and says for people what there is now. */
+static void count(struct ot_dev *dev, const struct ot_conv_algo *algo)
+{
+    struct ot_cuda_chosen *n = &ot_cuda_of(dev)->chosen;
+    int at;
+
+    n->plans += algo->graph != NULL;
+    n->algos += algo->graph == NULL;
+    n->fused += algo->fused;
+    n->ranked += !algo->measured;
+    at = snprintf(dev->chosen, sizeof dev->chosen,
+                  "%d directions of convolutions: %d algorithms, %d plans (%d fused)",
+                  n->algos + n->plans, n->algos, n->plans, n->fused);
+    if (n->ranked && at > 0 && (size_t)at < sizeof dev->chosen)
+        (void)snprintf(dev->chosen + at, sizeof dev->chosen - (size_t)at, "; %d not measured",
+                       n->ranked);
+}
+
 /* A graph is not taken unless it will be `kept`, to go with the device. */
 static cudnnStatus_t choose(struct ot_dev *dev, const struct ot_conv_desc *d, enum ot_conv_way way,
                             bool kept, struct ot_conv_bench *bench, struct ot_conv_algo *algo)
@@ -344,6 +374,7 @@ static cudnnStatus_t choose(struct ot_dev *dev, const struct ot_conv_desc *d, en
         make_bench(dev, d, bench)) {
         cuda->measured++;
         if (first_of(dev, d, way, true, bench, algo) == CUDNN_STATUS_SUCCESS) {
+            algo->measured = true;
             if (kept)
                 ot_cuda_conv_contest(dev, d, way, bench, algo);
             return CUDNN_STATUS_SUCCESS;
@@ -358,10 +389,10 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
 {
     struct ot_cuda *cuda = ot_cuda_of(dev);
     struct ot_err none = OT_ERR_INIT;
-    struct ot_cuda_choice *c;
+    struct ot_cuda_choice **list = list_of(cuda, d, way), *c;
     cudnnStatus_t s;
 
-    for (c = cuda->choices; c; c = c->next)
+    for (c = *list; c; c = c->next)
         if (is_choice(c, d, way)) {
             *algo = c->algo;
             return c->status ? c->status : cudnnSetConvolutionMathType(d->op[way], algo->math);
@@ -383,7 +414,9 @@ cudnnStatus_t ot_cuda_conv_choose(struct ot_dev *dev, const struct ot_conv_desc 
                                   .way = way,
                                   .status = s,
                                   .algo = *algo,
-                                  .next = cuda->choices };
-    cuda->choices = c;
+                                  .next = *list };
+    *list = c;
+    if (s == CUDNN_STATUS_SUCCESS)
+        count(dev, algo);
     return s;
 }

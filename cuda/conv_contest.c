@@ -176,9 +176,12 @@ static bool is_right(struct contest *c, const struct ot_conv_algo *algo)
 
 static struct ot_conv_algo plan_of(const struct ot_conv_algo *other, struct ot_conv_graph *g, int k)
 {
-    return (struct ot_conv_algo){
-        .algo = k, .bytes = g->plan[k].bytes, .math = other->math, .graph = g, .fused = g->fused
-    };
+    return (struct ot_conv_algo){ .algo = k,
+                                  .bytes = g->plan[k].bytes,
+                                  .math = other->math,
+                                  .graph = g,
+                                  .fused = g->fused,
+                                  .measured = true };
 }
 
 static void time_plans(const struct contest *c, const struct ot_conv_algo *other, float best,

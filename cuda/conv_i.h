@@ -29,6 +29,7 @@ struct ot_conv_algo {
     cudnnMathType_t math;
     struct ot_conv_graph *graph; /* NULL: none; else it goes with the device */
     bool fused;                  /* the graph's: bias and ReLU are done */
+    bool measured;               /* the fastest, not the first of a ranking */
 };
 
 /* Forward takes x and w to y, data w and y to x, filter x and y to w. */

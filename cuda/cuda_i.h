@@ -34,6 +34,10 @@ struct ot_cuda_faults {
     int n; /* used beyond the first OT_FAULTS */
 };
 
+/* What is kept by shape is in so many lists: photographs of many sizes make thousands of shapes, of
+ * which a net asks for dozens at each change. */
+enum { OT_CUDA_LISTS = 256 };
+
 struct ot_cuda_format { /* interned: equal formats are equal pointers */
     struct ot_format pub;
     struct ot_shape shape;
@@ -62,7 +66,7 @@ void *ot_cuda_room(struct ot_dev *dev, size_t bytes);
  * which is plain F32, where that is the same, and where memory is out (latched). */
 const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape *shape,
                                        bool channels_last, enum ot_type type);
-/* The list of the device's formats, and its end. */
+/* The device's lists of formats, and their end. */
 struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev);
 void ot_cuda_formats_free(struct ot_dev *dev);
 

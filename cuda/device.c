@@ -70,7 +70,7 @@ struct ot_plan *ot_cuda_plan(struct ot_dev *dev, size_t size, void (*free)(struc
 
 struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev)
 {
-    return &ot_cuda_of(dev)->formats;
+    return ot_cuda_of(dev)->formats;
 }
 
 const struct ot_step *ot_cuda_step(struct ot_dev *dev)

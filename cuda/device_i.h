@@ -62,6 +62,11 @@ struct ot_cuda_recorder {
 
 struct ot_cuda_choice; /* conv_choice.c */
 
+/* Of the choices kept: algorithms, plans of graphs and those that fuse, algorithms only ranked. */
+struct ot_cuda_chosen {
+    int algos, plans, fused, ranked;
+};
+
 struct ot_cuda {
     int index;
     bool hopper; /* or newer */
@@ -75,11 +80,12 @@ struct ot_cuda {
     size_t room_bytes;
     struct ot_step *step; /* on the device */
     unsigned *arrived;    /* on the device: ot_cuda_arrived() */
-    struct ot_cuda_format *formats;
+    struct ot_cuda_format *formats[OT_CUDA_LISTS];
     struct ot_cuda_faults faults;
     struct ot_cuda_transfer transfer;
     struct ot_cuda_recorder recorder;
-    struct ot_cuda_choice *choices;
+    struct ot_cuda_choice *choices[OT_CUDA_LISTS];
+    struct ot_cuda_chosen chosen;
     int measured; /* shapes, so far */
 };
 

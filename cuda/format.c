@@ -3,6 +3,7 @@
  * that equal formats are equal pointers.
  */
 #include "base/mem.h"
+#include "base/str.h"
 #include "cuda/cuda_i.h"
 
 static const char *const names[2][2] = { { "nchw", "nchw bf16" }, { "nhwc", "nhwc bf16" } };
@@ -13,6 +14,14 @@ static bool is_order_of(const struct ot_cuda_format *f, const struct ot_shape *s
     return f->pub.block == 1 ? f->pub.elems == ot_count(shape) : ot_shape_eq(&f->shape, shape);
 }
 
+static struct ot_cuda_format **list_of(struct ot_dev *dev, size_t elems, size_t block,
+                                       enum ot_type type)
+{
+    const size_t key[] = { elems, block, (size_t)type };
+
+    return ot_cuda_formats(dev) + ot_hash64(key, sizeof key) % OT_CUDA_LISTS;
+}
+
 const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape *shape,
                                        bool channels_last, enum ot_type type)
 {
@@ -21,10 +30,11 @@ const struct ot_format *ot_cuda_format(struct ot_dev *dev, const struct ot_shape
     const bool last = channels_last && c > 1 && inner > 1; /* otherwise both orders are one */
     const size_t block = last ? c : 1;
     struct ot_err err = OT_ERR_INIT;
-    struct ot_cuda_format **list = ot_cuda_formats(dev), *f;
+    struct ot_cuda_format **list, *f;
 
     if (!last && type == OT_F32)
         return NULL;
+    list = list_of(dev, ot_count(shape), block, type);
     for (f = *list; f; f = f->next)
         if (f->pub.block == block && f->pub.type == type && is_order_of(f, shape))
             return &f->pub;
@@ -53,10 +63,11 @@ void ot_cuda_formats_free(struct ot_dev *dev)
 {
     struct ot_cuda_format **list = ot_cuda_formats(dev);
 
-    while (*list) {
-        struct ot_cuda_format *next = (*list)->next;
+    for (int i = 0; i < OT_CUDA_LISTS; i++)
+        while (list[i]) {
+            struct ot_cuda_format *next = list[i]->next;
 
-        ot_free(*list);
-        *list = next;
-    }
+            ot_free(list[i]);
+            list[i] = next;
+        }
 }

@@ -86,6 +86,7 @@ struct ot_dev {
     struct ot_step step; /* the host's copy: read-only, see ot_dev_step() */
     char distrusted[96]; /* a library's kernel that is not used, as it computed something else */
     char unrecorded[96]; /* why nothing is recorded any more; "": it is, or was not asked for */
+    char chosen[128];    /* for people: what convolutions run as, so far; "": nothing was chosen */
     const char *where;   /* the layer that runs, for failures that are found later; may be NULL */
     bool late_faults;    /* bad data is found by kernels and latched by wait, sync and download */
     void *impl;          /* the backend's own state */

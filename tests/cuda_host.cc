@@ -33,7 +33,7 @@ struct host_cuda {
     unsigned long long fault[OT_CUDA_FAULTS];
     struct ot_step step;
     unsigned arrived;
-    struct ot_cuda_format *formats;
+    struct ot_cuda_format *formats[OT_CUDA_LISTS];
 };
 
 host_cuda *of(struct ot_dev *dev)
@@ -184,7 +184,7 @@ void ot_cuda_move(struct ot_dev *, void *dst, const void *src, size_t bytes)
 
 struct ot_cuda_format **ot_cuda_formats(struct ot_dev *dev)
 {
-    return &of(dev)->formats;
+    return of(dev)->formats;
 }
 
 const struct ot_step *ot_cuda_step(struct ot_dev *dev)

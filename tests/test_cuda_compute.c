@@ -647,6 +647,43 @@ static void plans_are_neither_for_determinism_nor_for_fp32(void **state)
     }
 }
 
+/* The first layer's plan, and another's behind it. */
+static void what_was_chosen_is_told(void **state)
+{
+    static const struct ot_fake_plan plans[] = { { .cost = 60 },
+                                                 { .cost = 58, .fused_only = true } };
+
+    static const struct told {
+        struct ot_dev_conf conf;
+        const char *first, *both;
+    } told[] = {
+        { { .compute = OT_COMPUTE_BF16 },
+          "3 directions of convolutions: 0 algorithms, 3 plans (1 fused)",
+          "6 directions of convolutions: 0 algorithms, 6 plans (2 fused)" },
+        { { .compute = OT_COMPUTE_FP32 },
+          "3 directions of convolutions: 3 algorithms, 0 plans (0 fused)",
+          "6 directions of convolutions: 6 algorithms, 0 plans (0 fused)" },
+        { { .compute = OT_COMPUTE_BF16, .deterministic = true },
+          "3 directions of convolutions: 3 algorithms, 0 plans (0 fused); 3 not measured",
+          "6 directions of convolutions: 6 algorithms, 0 plans (0 fused); 6 not measured" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        struct ot_dev *dev = open_fake(&told[i].conf);
+
+        ot_fake_plans(plans, 2);
+        assert_string_equal(dev->chosen, "");
+        for (int again = 0; again < 2; again++) { /* a shape counts once */
+            ot_mini_close(planned(dev, 0));
+            assert_string_equal(dev->chosen, told[i].first);
+        }
+        ot_mini_close(planned(dev, 3));
+        assert_string_equal(dev->chosen, told[i].both);
+        close_with_plans(dev);
+    }
+}
+
 static int open_cpu(void **state)
 {
     struct ot_err err = OT_ERR_INIT;
@@ -688,6 +725,7 @@ int main(void)
         cmocka_unit_test(few_plans_are_compiled_and_not_very_many_tried),
         cmocka_unit_test(no_failure_of_the_graph_interface_is_one_of_the_layer),
         cmocka_unit_test(plans_are_neither_for_determinism_nor_for_fp32),
+        cmocka_unit_test(what_was_chosen_is_told),
     };
 
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);
