@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import platform
+import re
 import signal
 import site
 import subprocess
@@ -299,6 +300,15 @@ def run_process(command, log, env=None, seconds=None):
             os.killpg(p.pid, signal.SIGKILL)
             raise
     return code, time.monotonic() - start
+
+
+def of_log(text):
+    """What ohemtrain's log says that its device found out about itself, None where nothing."""
+    said = dict(not_recorded=r'are not recorded, which is slower: (.*)',
+                not_trusted=r'not used, as its result is another: (.*)',
+                convolutions=r'device \S+: (\d+ directions of convolutions: .*)')
+    found = {k: re.findall(pattern, text) for k, pattern in said.items()}
+    return {k: v[-1] if v else None for k, v in found.items()}
 
 
 def write_json(path, value):

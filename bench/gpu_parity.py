@@ -14,7 +14,6 @@ two of 256 chosen otherwise), also with inputs that differ by 5e-6.
 import json
 import math
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -50,7 +49,7 @@ def train(check, name, device, conf, source, sets, log):
     """One run's losses and pool, or a word about why there is none."""
     run_dir = os.path.join(check.data, name)
     shutil.rmtree(run_dir, ignore_errors=True)
-    command = [os.path.join(check.args.build, 'ohemtrain'), '-q', '--device', device]
+    command = [os.path.join(check.args.build, 'ohemtrain'), '--device', device]
     for s in (f'run_dir={run_dir}', f'max_iter={check.args.iterations}', 'test_interval=0',
               'snapshot=0', 'snapshot_after_train=false',
               f'net.layer[data].data_param.source={source}') + tuple(sets):
@@ -66,8 +65,7 @@ def train(check, name, device, conf, source, sets, log):
     with open(os.path.join(run_dir, 'metrics.jsonl'), encoding='utf-8') as f:
         rows = [m for m in map(json.loads, f) if m['kind'] in ('train', 'pool')]
     # a device that cannot record goes on without, and says so: here that is a failure
-    lost = re.search(r'are not recorded, which is slower: (.*)', whole)
-    return dict(seconds=round(seconds, 2), not_recorded=lost.group(1) if lost else None,
+    return dict(seconds=round(seconds, 2), **gm.of_log(whole),
                 losses=[m['loss'] for m in rows], kinds=[m['kind'] for m in rows],
                 pool=read_pool(os.path.join(run_dir, 'pool.db')))
 
@@ -138,7 +136,8 @@ def compare_net(check, net, conf, source, sets, tolerance):
             d = differences(runs[other], r, tolerance)
             if r['not_recorded']:
                 d['not_recorded'] = r['not_recorded']
-            row.update(d, seconds=r['seconds'], ok=agrees(how, d, check.args.iterations))
+            row.update(d, seconds=r['seconds'], ok=agrees(how, d, check.args.iterations),
+                       convolutions=r['convolutions'], not_trusted=r['not_trusted'])
         rows.append(row)
         gm.say(f'  {net}, {name} against {other}: '
                f'{"control" if how == "control" else "agrees" if row["ok"] else "DIFFERS"}, '

@@ -158,6 +158,18 @@ a = run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6))
 lost = dict(p.differences(a, a, 1e-3), not_recorded='invalid argument')
 assert p.agrees('bits', p.differences(a, a, 1e-3), 2) and not p.agrees('bits', lost, 2), 'not recorded'
 assert says('mean', run([2.2, 1.0])) and not says('mean', run([2.4, 1.0]))
+log = '''I1123 report.c:42] train: device cuda:0: {} directions of convolutions: 1 algorithms
+W1123 train.c:42] train: warning: cuda:0: not used, as its result is another: plan 0 of cuDNN
+'''
+said = p.gm.of_log(log.format(3) + log.format(5))
+assert said == dict(not_recorded=None, not_trusted='plan 0 of cuDNN',
+                    convolutions='5 directions of convolutions: 1 algorithms'), said
+from types import SimpleNamespace as some
+check = some(args=some(no_gpu=False, device=0, iterations=2), log=str, leave_out=print,
+             budget=some(left=bool))
+p.train = lambda *args: dict(run([2.0, 1.0]), seconds=1, **said)
+row = p.compare_net(check, 'x', '', '', (), 1e-3)[1]
+assert row['ok'] and row['convolutions'] == said['convolutions'], row
 END
 rc=$?
 result $rc "two runs of a net agree when their losses and their pools do"

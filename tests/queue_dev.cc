@@ -341,6 +341,12 @@ bool record(struct ot_dev *dev, uint64_t key)
     return true;
 }
 
+// As a device that tells what its convolutions run as.
+void choose(queue_dev *q, int n)
+{
+    (void)snprintf(q->pub.chosen, sizeof q->pub.chosen, "%d directions of convolutions", n);
+}
+
 bool launch(struct ot_dev *dev)
 {
     queue_dev *q = of(dev);
@@ -360,6 +366,7 @@ bool launch(struct ot_dev *dev)
         ot_queue_stats.recorded++;
         for (const job &j : *tape)
             put(q, j);
+        choose(q, 5);
     }
     delete tape;
     return !q->gave_up;
@@ -408,6 +415,7 @@ struct ot_dev *__wrap_ot_cuda_open(int index, const struct ot_dev_conf *conf, st
     q->pub.ops = &ops;
     q->pub.late_faults = true;
     q->pub.impl = q;
+    choose(q, 3);
     (void)snprintf(q->pub.name, sizeof q->pub.name, "cuda:%d", index);
     ot_queue_stats = (struct ot_queue_stats){};
     return &q->pub;

@@ -246,6 +246,44 @@ static void a_plain_run_is_that_of_the_cpu(void **state)
     assert_true(ot_queue_stats.called < ot_queue_stats.kernels / 8);
 }
 
+static int times(const char *log, const char *what)
+{
+    int n = 0;
+
+    for (const char *at = log; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* When training begins, and in the end where it is another by then. */
+static void what_convolutions_run_as_is_logged(void **state)
+{
+    static const char *const unrecorded[] = { "cuda_graphs=false" };
+    const struct job of[] = { { .more = plain }, { .more = plain, .set = unrecorded, .nset = 1 } };
+    struct ot_err err;
+    char *log, *end;
+    size_t n;
+
+    (void)state;
+    need_queue();
+    ot_log_set_level(OT_LOG_INFO);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(train("cuda", &of[i], &err), &err);
+        log = slurp("cuda", "train.log", &n);
+        end = strstr(log, "Optimization Done.");
+        assert_non_null(end);
+        assert_int_equal(times(log, "device cuda:0: 3 directions of convolutions"), 1);
+        assert_int_equal(times(log, "device cuda:0: 5 directions of convolutions"), i == 0);
+        assert_int_equal(times(end, "directions"), i == 0);
+        ot_free(log);
+    }
+    assert_ok(train("cpu", &of[0], &err), &err);
+    ot_log_set_level(OT_LOG_ERROR);
+    log = slurp("cpu", "train.log", &n);
+    assert_int_equal(times(log, "device cpu: "), 1);
+    ot_free(log);
+}
+
 /* The loss of the displayed iteration and the outputs of its last pass, which add up to it. */
 static void what_is_displayed_is_of_one_iteration(void **state)
 {
@@ -498,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_run_is_that_of_the_cpu),
         cmocka_unit_test(what_is_displayed_is_of_one_iteration),
+        cmocka_unit_test(what_convolutions_run_as_is_logged),
         cmocka_unit_test(adam_with_two_passes_an_iteration_and_rates_that_change),
         cmocka_unit_test(a_mined_run_makes_the_same_decisions),
         cmocka_unit_test(a_mined_detector_does),

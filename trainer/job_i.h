@@ -64,6 +64,7 @@ struct ot_job {
     double fresh_loss, mined_loss; /* running means; NaN before the first */
     double last_loss, last_map;
     double final_map; /* NaN without detection */
+    char chosen[128]; /* the device's, as it was last said */
 };
 
 int ot_job_open(struct ot_job *j, struct ot_config *config, const struct ot_train_opts *opts,

@@ -25,6 +25,15 @@ static void duration(char *buf, size_t n, double s)
         (void)snprintf(buf, n, "%ldm%02lds", t / 60, t % 60);
 }
 
+/* Where batches change in size a device goes on choosing: said once more in the end. */
+static void tell_chosen(struct ot_job *j)
+{
+    if (!strcmp(j->chosen, j->dev->chosen))
+        return;
+    (void)snprintf(j->chosen, sizeof j->chosen, "%s", j->dev->chosen);
+    ot_log(OT_LOG_INFO, "train", "device %s: %s", j->dev->name, j->chosen);
+}
+
 void ot_report_start(struct ot_job *j)
 {
     struct ot_str table = { 0 };
@@ -34,6 +43,7 @@ void ot_report_start(struct ot_job *j)
            j->config->path, j->net->name, j->net->nnode, (double)j->net->param_bytes / 1e6,
            (double)j->net->memory_bytes / 1e6);
     ot_log(OT_LOG_INFO, "train", "device %s: %s", j->dev->name, j->dev->what);
+    tell_chosen(j);
     ot_log(OT_LOG_INFO, "train", "run folder %s, iterations %lld to %d, seed %llu",
            j->config->run_dir, (long long)j->solver->iter, j->param->max_iter, j->config->seed);
     ot_str_printf(&table, "Starting Optimization\nSolving %s\nLearning Rate Policy: %s\n",
@@ -331,6 +341,7 @@ void ot_report_end(struct ot_job *j)
            (long long)(j->solver->iter - j->start_iter), (long long)j->images, time,
            (double)j->images / (s > 0 ? s : 1),
            100.0 * ot_feeds_wait_s(j->feeds) / (s > 0 ? s : 1));
+    tell_chosen(j);
     if (j->mine)
         mining_end(j);
 }
