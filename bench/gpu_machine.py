@@ -73,9 +73,14 @@ def cuda_libraries(python=None):
     return found
 
 
-def environment(python=None, base=None):
-    """The environment in which the programs find CUDA's libraries."""
+def environment(python=None, base=None, device=None):
+    """The environment in which the programs find CUDA's libraries and, where a GPU is named, that
+    one alone, as their first: ask them for cuda:0."""
     env = dict(os.environ if base is None else base)
+    if device is not None:
+        by_bus(env)
+        visible = env.get('CUDA_VISIBLE_DEVICES', str(device)).split(',')
+        env['CUDA_VISIBLE_DEVICES'] = visible[min(device, len(visible) - 1)]
     folders = list(dict.fromkeys(map(os.path.dirname, cuda_libraries(python).values())))
     if env.get('LD_LIBRARY_PATH'):
         folders.append(env['LD_LIBRARY_PATH'])
@@ -125,8 +130,15 @@ def ask_versions():
 
 # ---- the GPU --------------------------------------------------------------------------------------
 
+def by_bus(env):
+    """GPUs are numbered as the driver's own tools number them.  CUDA's default, the fastest first,
+    would make an index mean another GPU where they differ."""
+    env.setdefault('CUDA_DEVICE_ORDER', 'PCI_BUS_ID')
+
+
 def driver(index=0):
     """What the driver says of a GPU; NoGpu with one line when there is none."""
+    by_bus(os.environ)
     try:
         cuda = ctypes.CDLL('libcuda.so.1')
     except OSError as e:

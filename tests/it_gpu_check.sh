@@ -174,6 +174,22 @@ END
 rc=$?
 result $rc "two runs of a net agree when their losses and their pools do"
 
+# ---- one GPU of several ----
+python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import gpu_machine as gm
+def seen(index, **base):
+    e = gm.environment(base=base, device=index)
+    return e['CUDA_VISIBLE_DEVICES'], e['CUDA_DEVICE_ORDER']
+assert seen(2) == ('2', 'PCI_BUS_ID') and seen(0)[0] == '0'
+assert seen(1, CUDA_VISIBLE_DEVICES='3,GPU-1f2e') == ('GPU-1f2e', 'PCI_BUS_ID')
+assert seen(0, CUDA_VISIBLE_DEVICES='')[0] == ''
+assert 'CUDA_VISIBLE_DEVICES' not in gm.environment(base={})
+END
+rc=$?
+result $rc "programs see one GPU, the one asked for, numbered as the driver's tools do"
+
 # ---- with a driver played by a library ----
 if fake_driver 2>"$T/err" && python3 bench/gpu_machine.py --library-versions 2>/dev/null | grep -q cudnn; then
     rm -f "$T/r.json"
