@@ -242,26 +242,53 @@ static int blob_of_images(const struct ot_source *s, struct ot_hand *h, struct o
     return 0;
 }
 
-int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
-                  const uint32_t *index, int n, uint64_t position, struct ot_err *err)
+/* Which samples the batch has. */
+static int assign(const struct ot_source *s, struct ot_slot *slot, const uint32_t *index, int n,
+                  uint64_t position, struct ot_err *err)
 {
     struct ot_batch *b = &slot->batch;
 
-    if (reserve_samples(s, slot, (size_t)n, err) < 0 ||
-        reserve_images(h, s->detection ? (size_t)n : 1, err) < 0 || renew_cursor(h, err) < 0)
+    if (reserve_samples(s, slot, (size_t)n, err) < 0)
         return err->code;
     b->n = n;
     b->fetched = index != NULL;
     for (int i = 0; i < n; i++) {
         uint64_t p = position + (uint64_t)i;
-        uint32_t r = index ? index[i] : record_at(s, p);
-        int rc;
 
-        b->sample[i] = (struct ot_sample_info){ .index = r, .position = p };
-        rc = s->detection ? box_sample(s, h, slot, i, err) : image_sample(s, h, slot, i, err);
-        if (rc < 0)
-            return blame(s, r, err);
+        b->sample[i] = (struct ot_sample_info){ .index = index ? index[i] : record_at(s, p),
+                                                .position = p };
     }
+    return 0;
+}
+
+int ot_batch_part(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot, int from,
+                  int to, struct ot_err *err)
+{
+    if (reserve_images(h, s->detection ? (size_t)to : 1, err) < 0 || renew_cursor(h, err) < 0)
+        return err->code;
+    for (int i = from; i < to; i++) {
+        int rc = s->detection ? box_sample(s, h, slot, i, err) : image_sample(s, h, slot, i, err);
+
+        if (rc < 0)
+            return blame(s, slot->batch.sample[i].index, err);
+    }
+    return 0;
+}
+
+int ot_batch_begin(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
+                   const uint32_t *index, int n, uint64_t position, struct ot_err *err)
+{
+    OT_BUG_IF(s->detection);
+    if (assign(s, slot, index, n, position, err) < 0)
+        return err->code;
+    return ot_batch_part(s, h, slot, 0, 1, err);
+}
+
+int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
+                  const uint32_t *index, int n, uint64_t position, struct ot_err *err)
+{
+    if (assign(s, slot, index, n, position, err) < 0 || ot_batch_part(s, h, slot, 0, n, err) < 0)
+        return err->code;
     return s->detection ? blob_of_images(s, h, slot, err) : 0;
 }
 

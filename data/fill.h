@@ -5,7 +5,7 @@
  * is its ot_hand.
  *
  * Ownership: ot_hand_open/close, ot_slot_release free what they made.
- * Threads: a hand and a slot belong to one thread at a time.
+ * Threads: a hand belongs to one thread at a time, and a slot, but for ot_batch_part().
  * Errors: OT_EDATA with source and key.
  */
 #ifndef OT_DATA_FILL_H
@@ -53,6 +53,12 @@ void ot_slot_release(struct ot_slot *slot);
  * `position` keying the augmentation. */
 int ot_batch_fill(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
                   const uint32_t *index, int n, uint64_t position, struct ot_err *err);
+/* The same of images by several threads: begin() makes the first sample, which says how large the
+ * batch is; then samples from .. to - 1 may be made by any thread with a hand of its own. */
+int ot_batch_begin(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot,
+                   const uint32_t *index, int n, uint64_t position, struct ot_err *err);
+int ot_batch_part(const struct ot_source *s, struct ot_hand *h, struct ot_slot *slot, int from,
+                  int to, struct ot_err *err);
 /* Only the shape: batch.channels, height and width of the sample at this position. */
 int ot_fill_shape(const struct ot_source *s, struct ot_hand *h, uint64_t position,
                   struct ot_batch *shape, struct ot_err *err);

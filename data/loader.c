@@ -4,8 +4,8 @@
  * A worker first owns a free slot and then takes the next batch number; so the batch that the
  * caller waits for always has a slot, and batches finished early wait in theirs.  seek() raises
  * the generation: what workers still make of an older one is dropped when it is done.  A fetched
- * batch is made by the caller itself, with a cursor and slots of its own, so that it neither
- * waits for the stream nor holds it up.
+ * batch is made by the caller, with a cursor and slots of its own, so that it does not wait for the
+ * stream; workers that have nothing to do, or have just finished a batch, help with its images.
  */
 #include "data/loader.h"
 
@@ -20,6 +20,8 @@
 
 enum { EXTRA_SLOTS = 2, FETCH_SLOTS = 4, MAX_THREADS = 256, MAX_AHEAD = 4096 };
 
+static const double worth_sharing_s = 3e-4; /* of work; waking the others costs a tenth of it */
+
 enum state { FREE, FILLING, READY, HELD };
 
 struct ring_slot {
@@ -27,6 +29,14 @@ struct ring_slot {
     enum state state;
     uint64_t generation, position;
     struct ot_err err; /* READY with err.code: the batch failed */
+};
+
+struct shared { /* what is left of a fetched batch */
+    struct ot_slot *slot;
+    int next, n, piece; /* the next sample that nobody makes yet; of how many; so many at once */
+    int busy;           /* threads that make some */
+    int failed;         /* the first sample that failed; n: none */
+    struct ot_err err;
 };
 
 struct ot_loader {
@@ -42,6 +52,8 @@ struct ot_loader {
     pthread_cond_t change;
     bool has_lock, stop;
     uint64_t generation, fill_position, position;
+    struct shared shared;
+    uint64_t helped;
     pthread_t *thread;
     int started;
 };
@@ -66,6 +78,31 @@ static struct ring_slot *claim(struct ot_loader *l)
     return NULL;
 }
 
+/* Makes some samples of the batch that is shared and returns how many; 0: there are none left.
+ * With the lock held, which it gives away meanwhile. */
+static int help(struct ot_loader *l, struct ot_hand *hand)
+{
+    struct shared *j = &l->shared;
+    struct ot_err err = OT_ERR_INIT;
+    const int from = j->next, to = j->n - from > j->piece ? from + j->piece : j->n;
+
+    if (from >= j->n)
+        return 0;
+    j->next = to;
+    j->busy++;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)ot_batch_part(&l->source, hand, j->slot, from, to, &err);
+    (void)pthread_mutex_lock(&l->lock);
+    if (err.code != OT_OK && from < j->failed) { /* pieces before it are taken */
+        j->failed = from;
+        j->err = err;
+        j->next = j->n;
+    }
+    if (--j->busy == 0 && j->next >= j->n)
+        (void)pthread_cond_broadcast(&l->change);
+    return to - from;
+}
+
 static void *work(void *arg)
 {
     struct ot_loader *l = arg;
@@ -75,8 +112,12 @@ static void *work(void *arg)
 
     (void)pthread_mutex_lock(&l->lock);
     while (!l->stop) {
-        struct ring_slot *s = claim(l);
+        int made = opened == 0 ? help(l, &hand) : 0;
+        struct ring_slot *s = made ? NULL : claim(l);
 
+        l->helped += (uint64_t)made;
+        if (made)
+            continue;
         if (!s) {
             (void)pthread_cond_wait(&l->change, &l->lock);
             continue;
@@ -299,6 +340,41 @@ static struct ring_slot *free_fetch_slot(struct ot_loader *l)
     return NULL;
 }
 
+/* Makes the samples after the first together with the workers. */
+static int share(struct ot_loader *l, struct ot_slot *slot, int n, struct ot_err *err)
+{
+    struct shared *j = &l->shared;
+
+    (void)pthread_mutex_lock(&l->lock);
+    *j = (struct shared){ .slot = slot, .next = 1, .n = n, .failed = n, .err = OT_ERR_INIT };
+    j->piece = n / (4 * (l->started + 1));
+    j->piece += !j->piece;
+    (void)pthread_cond_broadcast(&l->change);
+    while (help(l, &l->hand))
+        ;
+    while (j->busy)
+        (void)pthread_cond_wait(&l->change, &l->lock);
+    (void)pthread_mutex_unlock(&l->lock);
+    if (j->failed == n)
+        return 0;
+    *err = j->err;
+    return err->code;
+}
+
+static int fill_fetched(struct ot_loader *l, struct ot_slot *slot, const uint32_t *index, int n,
+                        uint64_t ordinal, struct ot_err *err)
+{
+    const double begin = ot_now_s();
+
+    if (l->source.detection || !l->started || n == 1)
+        return ot_batch_fill(&l->source, &l->hand, slot, index, n, ordinal, err);
+    if (ot_batch_begin(&l->source, &l->hand, slot, index, n, ordinal, err) < 0)
+        return err->code;
+    if ((ot_now_s() - begin) * (n - 1) < worth_sharing_s)
+        return ot_batch_part(&l->source, &l->hand, slot, 1, n, err);
+    return share(l, slot, n, err);
+}
+
 int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t ordinal,
                     struct ot_batch **batch, struct ot_err *err)
 {
@@ -317,7 +393,7 @@ int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t 
     if (!s)
         return ot_fail(err, OT_EBUSY, "%s: give a fetched batch back with done() first, got %d",
                        l->source.name, FETCH_SLOTS);
-    rc = ot_batch_fill(&l->source, &l->hand, &s->slot, index, n, ordinal, err);
+    rc = fill_fetched(l, &s->slot, index, n, ordinal, err);
     if (rc == 0) {
         s->state = HELD;
         *batch = &s->slot.batch;
@@ -409,6 +485,16 @@ int64_t ot_loader_find(const struct ot_loader *l, const char *key)
 int ot_loader_max_boxes(const struct ot_loader *l)
 {
     return (int)l->source.transform.det->max_boxes;
+}
+
+uint64_t ot_loader_helped(struct ot_loader *l)
+{
+    uint64_t n;
+
+    (void)pthread_mutex_lock(&l->lock);
+    n = l->helped;
+    (void)pthread_mutex_unlock(&l->lock);
+    return n;
 }
 
 double ot_loader_wait_s(const struct ot_loader *l)

@@ -91,7 +91,8 @@ int ot_loader_next(struct ot_loader *l, struct ot_batch **batch, struct ot_err *
 
 /* A batch of given samples, read back by key; `ordinal` keys the augmentation instead of the
  * stream position (sample i uses ordinal + i).  Does not move the stream.  Made by the caller's
- * thread; up to four may be held at once (OT_EBUSY). */
+ * thread, helped with images by workers that are idle; up to four may be held at once
+ * (OT_EBUSY). */
 int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t ordinal,
                     struct ot_batch **batch, struct ot_err *err);
 void ot_loader_done(struct ot_loader *l, struct ot_batch *batch);
@@ -110,5 +111,6 @@ char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t
 int64_t ot_loader_find(const struct ot_loader *l, const char *key);
 int ot_loader_max_boxes(const struct ot_loader *l);
 double ot_loader_wait_s(const struct ot_loader *l); /* caller's time in next/fetch */
+uint64_t ot_loader_helped(struct ot_loader *l);     /* fetched samples that workers made */
 
 #endif

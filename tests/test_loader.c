@@ -409,8 +409,11 @@ static void holding_every_batch_is_an_error_and_not_a_wait(void **state)
     ot_loader_close(l);
 }
 
+/* Worker by worker and slot by slot it settles; on a busy machine a worker may begin late. */
 static void a_steady_loop_allocates_nothing(void **state)
 {
+    enum { STEADY = 40, MOST = 4000 };
+
     Caffe__TransformationParameter p;
     struct ot_loader_conf conf = image_conf(&p);
     struct ot_loader *l;
@@ -419,12 +422,13 @@ static void a_steady_loop_allocates_nothing(void **state)
     (void)state;
     conf.threads = 2;
     l = open_loader(&conf);
-    for (int i = 0; i < 60; i++) {
-        if (i == 40)
-            before = ot_mem_count();
+    for (int i = 0, since = 0; since < STEADY; i++, since++) {
+        assert_true(i < MOST);
         ot_loader_done(l, next(l));
+        if (ot_mem_count() != before)
+            since = 0;
+        before = ot_mem_count();
     }
-    assert_int_equal(ot_mem_count(), before);
     ot_loader_close(l);
 }
 
