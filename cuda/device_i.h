@@ -25,6 +25,13 @@ struct ot_cuda_staging {
     cudaEvent_t filled, taken;
 };
 
+/* Memory of host_alloc. */
+struct ot_cuda_pinned {
+    struct ot_cuda_pinned *next;
+    void *mem;
+    size_t bytes;
+};
+
 /* A place in the queue, with what kernels before it found wrong. */
 struct ot_cuda_mark {
     cudaEvent_t passed;
@@ -81,6 +88,7 @@ struct ot_cuda {
     struct ot_step *step; /* on the device */
     unsigned *arrived;    /* on the device: ot_cuda_arrived() */
     struct ot_cuda_format *formats[OT_CUDA_LISTS];
+    struct ot_cuda_pinned *pinned;
     struct ot_cuda_faults faults;
     struct ot_cuda_transfer transfer;
     struct ot_cuda_recorder recorder;
@@ -110,6 +118,7 @@ void *ot_cuda_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err);
 void ot_cuda_free(struct ot_dev *dev, void *p);
 void *ot_cuda_host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err);
 void ot_cuda_host_free(struct ot_dev *dev, void *p);
+bool ot_cuda_is_pinned(const struct ot_dev *dev, const void *host, size_t bytes);
 
 /* ---- transfer.c ---------------------------------------------------------------------------- */
 

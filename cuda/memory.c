@@ -42,15 +42,22 @@ void ot_cuda_free(struct ot_dev *dev, void *p)
 
 void *ot_cuda_host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err)
 {
+    struct ot_cuda *cuda = ot_cuda_of(dev);
+    struct ot_cuda_pinned *n = ot_alloc(1, sizeof *n, err);
     void *p = NULL;
     cudaError_t e;
 
     OT_BUG_IF(ot_cuda_recording(dev));
+    if (!n)
+        return NULL;
     e = cudaMallocHost(&p, bytes ? bytes : 1);
     if (e == cudaSuccess) {
         memset(p, 0, bytes);
+        *n = (struct ot_cuda_pinned){ .next = cuda->pinned, .mem = p, .bytes = bytes };
+        cuda->pinned = n;
         return p;
     }
+    ot_free(n);
     (void)cudaGetLastError();
     (void)ot_fail(err, e == cudaErrorMemoryAllocation ? OT_ENOMEM : OT_EDEV,
                   "%s: pinned memory of %zu bytes: %s", dev->name, bytes, cudaGetErrorString(e));
@@ -59,11 +66,30 @@ void *ot_cuda_host_alloc(struct ot_dev *dev, size_t bytes, struct ot_err *err)
 
 void ot_cuda_host_free(struct ot_dev *dev, void *p)
 {
+    struct ot_cuda_pinned **at = &ot_cuda_of(dev)->pinned, *n;
+
     OT_BUG_IF(ot_cuda_recording(dev));
     if (!p)
         return;
+    while (*at && (*at)->mem != p)
+        at = &(*at)->next;
+    n = *at;
+    OT_BUG_IF(!n);
+    *at = n->next;
+    ot_free(n);
+    (void)cudaStreamSynchronize(ot_cuda_of(dev)->copy);
     (void)cudaStreamSynchronize(ot_cuda_of(dev)->stream);
     (void)cudaFreeHost(p);
+}
+
+bool ot_cuda_is_pinned(const struct ot_dev *dev, const void *host, size_t bytes)
+{
+    const char *from = host;
+
+    for (const struct ot_cuda_pinned *n = ot_cuda_of(dev)->pinned; n; n = n->next)
+        if (from >= (const char *)n->mem && from + bytes <= (const char *)n->mem + n->bytes)
+            return true;
+    return false;
 }
 
 static void *grow(struct ot_dev *dev, size_t bytes)

@@ -2,11 +2,11 @@
  * transfer.c - between host and device, and what the host waits for.
  *
  * Uploads go through pinned memory, so that the caller's array is free at once and the host does
- * not wait.  A small one is queued behind the kernels.  A large one goes on a stream of its own
- * into staging memory on the device, from where it is copied in its turn: so the next batch crosses
- * the bus while the kernels of this one run.  There are two such places; the copy stream, not the
- * host, waits until one has been emptied.  Where there is no memory for them a large upload is
- * queued like a small one.
+ * not wait; a large array that is in such memory already is read where it is.  A small upload is
+ * queued behind the kernels.  A large one goes on a stream of its own into staging memory on the
+ * device, from where it is copied in its turn: so the next batch crosses the bus while the kernels
+ * of this one run.  There are two such places; the copy stream, not the host, waits until one has
+ * been emptied.  Where there is no memory for them a large upload is queued like a small one.
  *
  * Kernels note bad data in device memory (faults.c).  Every mark takes a copy of these notes and
  * clears them, in the queue's order, so nothing is lost or seen twice; whoever waits reports them.
@@ -39,6 +39,9 @@ static bool send_pieces(struct ot_dev *dev, cudaStream_t stream, void *dst, cons
 {
     struct ot_cuda_transfer *t = &ot_cuda_of(dev)->transfer;
 
+    if (ot_cuda_is_pinned(dev, host, bytes))
+        return !ot_cuda_bad(dev, cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, stream),
+                            "upload");
     for (size_t at = 0; at < bytes; at += stage_bytes) {
         const size_t n = bytes - at < stage_bytes ? bytes - at : stage_bytes;
 

@@ -28,7 +28,7 @@ void ot_hand_close(struct ot_hand *h)
 
 void ot_slot_release(struct ot_slot *slot)
 {
-    ot_free(slot->batch.data);
+    ot_free(slot->own);
     ot_free(slot->batch.label);
     ot_free(slot->batch.im_info);
     ot_free(slot->batch.gt);
@@ -78,11 +78,15 @@ static int reserve_data(struct ot_slot *slot, int c, int h, int w, struct ot_err
     b->channels = c;
     b->height = h;
     b->width = w;
-    if (need <= slot->cap_data)
+    b->data = slot->lent;
+    if (slot->lent && need <= slot->cap_lent)
         return 0;
-    if (renew(&b->data, need, sizeof *b->data, err) < 0)
-        return err->code;
-    slot->cap_data = need;
+    if (need > slot->cap_own || !slot->own) {
+        if (renew(&slot->own, need, sizeof *slot->own, err) < 0)
+            return err->code;
+        slot->cap_own = need;
+    }
+    b->data = slot->own;
     return 0;
 }
 

@@ -4,7 +4,7 @@
  * What is shared by all threads is in ot_source and read-only; what a thread needs for itself
  * is its ot_hand.
  *
- * Ownership: ot_hand_open/close, ot_slot_release free what they made.
+ * Ownership: ot_hand_open/close, ot_slot_release free what they made; a slot's lent memory stays.
  * Threads: a hand belongs to one thread at a time, and a slot, but for ot_batch_part().
  * Errors: OT_EDATA with source and key.
  */
@@ -42,7 +42,9 @@ struct ot_hand {
 
 struct ot_slot {
     struct ot_batch batch;
-    size_t cap_data, cap_n; /* of data in floats; of the per-sample arrays in samples */
+    float *lent, *own;        /* what batch.data may point to; lent: the loader's, may be NULL */
+    size_t cap_lent, cap_own; /* in floats */
+    size_t cap_n;             /* of the per-sample arrays in samples */
 };
 
 int ot_hand_open(struct ot_hand *h, const struct ot_source *s, struct ot_err *err);

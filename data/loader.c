@@ -45,7 +45,9 @@ struct ot_loader {
     int batch_size, n_threads, n_slots;
     struct ring_slot *slot;
     struct ring_slot fetch_slot[FETCH_SLOTS];
-    struct ot_hand hand; /* the caller's own */
+    struct ot_loader_room room; /* alloc NULL: none */
+    size_t room_floats;         /* for a batch; 0: not known yet */
+    struct ot_hand hand;        /* the caller's own */
     double wait_s;
 
     pthread_mutex_t lock; /* guards what follows and the slots' state */
@@ -138,8 +140,36 @@ static void *work(void *arg)
     return NULL;
 }
 
+/* Memory for a batch of the size of the first; a batch of detections may well be larger. */
+static void lend(struct ot_loader *l, struct ot_slot *slot)
+{
+    if (slot->lent || !l->room_floats || !l->room.alloc)
+        return;
+    slot->lent = l->room.alloc(l->room.ctx, l->room_floats * sizeof *slot->lent);
+    slot->cap_lent = slot->lent ? l->room_floats : 0;
+}
+
+/* Before the workers start: what they fill is not moved any more. */
+static void lend_all(struct ot_loader *l)
+{
+    struct ot_err ignored = OT_ERR_INIT; /* it will be said of the batch */
+    struct ot_batch shape = { 0 };
+
+    if (!l->room.alloc ||
+        ot_fill_shape(&l->source, &l->hand, l->fill_position, &shape, &ignored) < 0)
+        return;
+    l->room_floats = (size_t)l->batch_size * (size_t)shape.channels * (size_t)shape.height *
+                     (size_t)shape.width;
+    if (l->source.detection)
+        l->room_floats += l->room_floats / 2;
+    for (int i = 0; i < l->n_slots; i++)
+        lend(l, &l->slot[i].slot);
+}
+
 static int start(struct ot_loader *l, struct ot_err *err)
 {
+    if (!l->started)
+        lend_all(l);
     while (l->started < l->n_threads) {
         int rc = pthread_create(&l->thread[l->started], NULL, work, l);
 
@@ -203,6 +233,8 @@ static int open_all(struct ot_loader *l, const struct ot_loader_conf *c, struct 
     l->batch_size = c->batch_size;
     l->n_threads = c->threads;
     l->n_slots = c->prefetch + EXTRA_SLOTS;
+    if (c->room)
+        l->room = *c->room;
     l->name = ot_strdup(c->source, err);
     l->slot = l->name ? ot_alloc((size_t)l->n_slots, sizeof *l->slot, err) : NULL;
     l->thread = l->slot ? ot_alloc((size_t)l->n_threads, sizeof *l->thread, err) : NULL;
@@ -243,6 +275,13 @@ static void stop(struct ot_loader *l)
     (void)pthread_mutex_destroy(&l->lock);
 }
 
+static void release(struct ot_loader *l, struct ot_slot *slot)
+{
+    if (slot->lent)
+        l->room.free(l->room.ctx, slot->lent);
+    ot_slot_release(slot);
+}
+
 void ot_loader_close(struct ot_loader *l)
 {
     if (!l)
@@ -251,9 +290,9 @@ void ot_loader_close(struct ot_loader *l)
         stop(l);
     ot_hand_close(&l->hand);
     for (int i = 0; l->slot && i < l->n_slots; i++)
-        ot_slot_release(&l->slot[i].slot);
+        release(l, &l->slot[i].slot);
     for (int i = 0; i < FETCH_SLOTS; i++)
-        ot_slot_release(&l->fetch_slot[i].slot);
+        release(l, &l->fetch_slot[i].slot);
     ot_keys_release(&l->source.keys);
     ot_transform_close(&l->source.transform);
     ot_db_close(l->source.db);
@@ -393,6 +432,7 @@ int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t 
     if (!s)
         return ot_fail(err, OT_EBUSY, "%s: give a fetched batch back with done() first, got %d",
                        l->source.name, FETCH_SLOTS);
+    lend(l, &s->slot);
     rc = fill_fetched(l, &s->slot, index, n, ordinal, err);
     if (rc == 0) {
         s->state = HELD;

@@ -38,6 +38,14 @@
 
 struct ot_loader;
 
+/* Memory for the values of batches, as a device may want it (pinned).  Asked for, and given back,
+ * by the thread that calls the loader only. */
+struct ot_loader_room {
+    void *ctx;
+    void *(*alloc)(void *ctx, size_t bytes); /* NULL: there is none, ordinary memory will do */
+    void (*free)(void *ctx, void *p);
+};
+
 struct ot_loader_conf {
     const char *source;                      /* LMDB directory (or file), or a list */
     const Caffe__ImageDataParameter *images; /* source is a list of files, to be read and resized
@@ -53,6 +61,9 @@ struct ot_loader_conf {
     const Caffe__TransformationParameter *transform; /* NULL: defaults; borrowed while open */
     const Caffe__DetectionDataParameter *det;        /* NULL: defaults; borrowed while open */
     const char *base_dir; /* mean_file is relative to this; "" = current directory */
+    /* for `data` of batches no larger than the first (of detections, than half as much again);
+     * NULL: ordinary memory; borrowed while open */
+    const struct ot_loader_room *room;
 };
 
 /* What happened to one sample on its way into the batch. */

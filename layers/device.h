@@ -59,6 +59,8 @@ struct ot_kernels {
 struct ot_dev_ops {
     void *(*alloc)(struct ot_dev *dev, size_t bytes, struct ot_err *err); /* zeroed, 64-aligned */
     void (*free)(struct ot_dev *dev, void *p);
+    /* host is free when it returns; if it is of host_alloc, when a later mark has been waited for
+     */
     void (*upload)(struct ot_dev *dev, void *dst, const void *host, size_t bytes);
     void (*download)(struct ot_dev *dev, void *host, const void *src, size_t bytes); /* waits */
     void (*sync)(struct ot_dev *dev);

@@ -33,6 +33,7 @@ struct queue_dev {
     uint64_t asked, done; // jobs so far
     std::map<uint64_t, std::vector<job>> recording;
     std::vector<job> *tape; // while recording
+    std::map<const char *, size_t> pinned; // memory of host_alloc
     uint64_t key;
     bool gave_up, no_record;
 };
@@ -250,9 +251,44 @@ void give(struct ot_dev *dev, void *p)
     q->cpu->ops->free(q->cpu, p);
 }
 
+void *pin(struct ot_dev *dev, size_t bytes, struct ot_err *err)
+{
+    queue_dev *q = of(dev);
+    void *p;
+
+    forbid(q, "host_alloc");
+    p = q->cpu->ops->host_alloc(q->cpu, bytes, err);
+    if (p)
+        q->pinned[static_cast<char *>(p)] = bytes;
+    return p;
+}
+
+void unpin(struct ot_dev *dev, void *p)
+{
+    of(dev)->pinned.erase(static_cast<char *>(p));
+    give(dev, p);
+}
+
+bool is_pinned(queue_dev *q, const void *host, size_t bytes)
+{
+    const char *p = static_cast<const char *>(host);
+    auto after = q->pinned.upper_bound(p);
+
+    if (after == q->pinned.begin())
+        return false;
+    --after;
+    return p + bytes <= after->first + after->second;
+}
+
 void upload(struct ot_dev *dev, void *dst, const void *host, size_t bytes)
 {
     queue_dev *q = of(dev);
+
+    if (is_pinned(q, host, bytes)) { // read as late as can be
+        forbid(q, "upload");
+        put(q, [=] { memcpy(dst, host, bytes); });
+        return;
+    }
     std::vector<char> copy(static_cast<const char *>(host),
                            static_cast<const char *>(host) + bytes);
 
@@ -389,8 +425,8 @@ void close_dev(struct ot_dev *dev)
 }
 
 const struct ot_dev_ops ops = {
-    get,  give,  upload, download, sync_all, close_dev, set_step, get,
-    give, fetch, mark,   wait_for, replay,   record,    launch,   forget
+    get,  give,  upload, download, sync_all, close_dev, set_step, pin,
+    unpin, fetch, mark,   wait_for, replay,   record,    launch,   forget
 };
 
 } // namespace

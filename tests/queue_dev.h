@@ -2,9 +2,10 @@
  * queue_dev.h - a device that is late on purpose: the CPU's kernels behind a queue.
  *
  * Kernels, uploads and fetches are put in a queue with copies of what the host gave them, and done
- * when somebody waits, no earlier; what was fetched is NaN until then.  It records and replays.
- * Bad labels are found by kernels and said by wait, sync and download.  It says that it chose for 3
- * directions of convolutions, and for 5 once it has recorded.  It opens as "cuda:0" in a
+ * when somebody waits, no earlier; what was fetched is NaN until then, and memory of host_alloc is
+ * read only then.  It records and replays.  Bad labels are found by kernels and said by wait, sync
+ * and download.  It says that it chose for 3 directions of convolutions, and for 5 once it has
+ * recorded.  It opens as "cuda:0" in a
  * program that links it (test_async), in place of cuda/.
  *
  * Threads: one device at a time, on one thread.

@@ -10,7 +10,9 @@
 #include "tests/check.h"
 #include "tests/minekit.h"
 #include "tests/queue_dev.h"
+#include "tests/runkit.h"
 #include "tests/tinydb.h"
+#include "trainer/fetch.h"
 #include "trainer/train.h"
 
 /* ---- a run ----------------------------------------------------------------------------------- */
@@ -61,6 +63,8 @@ static const char *write_net(const char *name, const char *lmdb, const char *shu
 }
 
 static char the_net[400], unlabelled[400], scenes[400];
+
+enum { AHEAD = 20 };
 
 static const char solver[] =
     "max_iter: 60 test_iter: 3 test_interval: 20 display: 15 snapshot: 30 snapshot_keep: 9 "
@@ -282,6 +286,47 @@ static void what_convolutions_run_as_is_logged(void **state)
     log = slurp("cpu", "train.log", &n);
     assert_int_equal(times(log, "device cpu: "), 1);
     ot_free(log);
+}
+
+/* The losses of passes between which nobody waits. */
+static void run_ahead(const char *device, float *loss, int n)
+{
+    const struct ot_dev_conf conf = { .threads = 1, .deterministic = true };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev = ot_dev_open_conf(device, &conf, &err);
+    struct ot_fetch slot[AHEAD] = { { 0 } };
+    struct ot_run r;
+    char text[4000];
+
+    assert_ok(dev ? 0 : err.code, &err);
+    (void)snprintf(text, sizeof text, "net: '%s' run_dir: '%s' %s %s", the_net, ot_tiny_path("run"),
+                   solver, plain);
+    ot_run_open(&r, ot_tiny_file("ahead.conf", text), NULL, 0, false,
+                (struct ot_net_conf){ .dev = dev });
+    for (int k = 0; k < n; k++) {
+        assert_ok(ot_feeds_next(r.feeds, NULL, 0, 0, &err), &err);
+        r.net->env.iter = (uint64_t)k;
+        assert_ok(ot_net_pass(r.net, &err), &err);
+        assert_ok(ot_fetch_ask(&slot[k], r.net, ot_net_blob(r.net, "loss"), &err), &err);
+    }
+    dev->ops->sync(dev);
+    for (int k = 0; k < n; k++) {
+        loss[k] = slot[k].v[0];
+        ot_fetch_release(&slot[k]);
+    }
+    ot_run_close(&r);
+    ot_dev_close(dev);
+}
+
+static void a_batch_is_not_filled_anew_while_the_device_reads_it(void **state)
+{
+    float cpu[AHEAD], late[AHEAD];
+
+    (void)state;
+    need_queue();
+    run_ahead("cpu", cpu, AHEAD);
+    run_ahead("cuda:0", late, AHEAD);
+    assert_memory_equal(cpu, late, sizeof cpu);
 }
 
 /* The loss of the displayed iteration and the outputs of its last pass, which add up to it. */
@@ -535,6 +580,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_run_is_that_of_the_cpu),
+        cmocka_unit_test(a_batch_is_not_filled_anew_while_the_device_reads_it),
         cmocka_unit_test(what_is_displayed_is_of_one_iteration),
         cmocka_unit_test(what_convolutions_run_as_is_logged),
         cmocka_unit_test(adam_with_two_passes_an_iteration_and_rates_that_change),

@@ -96,6 +96,83 @@ static void a_large_upload_is_done_between_the_kernels_around_it(void **state)
     each_way(upload_between);
 }
 
+/* Pinned arrays are read where they are: they are filled anew when a mark behind that has passed.
+ */
+static void upload_pinned(struct ot_dev *dev)
+{
+    enum { ARRAYS = 3 };
+
+    static float sum[LARGE];
+    struct ot_err err = OT_ERR_INIT;
+    float *host[ARRAYS], *x = floats(dev, LARGE), *y = floats(dev, LARGE);
+    uint64_t mark[ARRAYS] = { 0 };
+
+    for (int k = 0; k < ARRAYS; k++) {
+        host[k] = dev->ops->host_alloc(dev, LARGE * sizeof(float), &err);
+        assert_ok(host[k] ? 0 : err.code, &err);
+    }
+    for (int k = 0; k < MANY; k++) {
+        float *from = host[k % ARRAYS];
+        const size_t n = k % 4 == 3 ? 100 : LARGE, skip = k % 4 == 2 ? 1000 : 0;
+
+        dev->ops->wait(dev, mark[k % ARRAYS]);
+        for (size_t i = 0; i < LARGE; i++)
+            from[i] = (float)k;
+        dev->k->fill(dev, OT_F32, LARGE, (float)k, x);
+        dev->ops->upload(dev, x + skip, from + skip, (n - skip) * sizeof *from);
+        dev->k->axpby(dev, OT_F32, LARGE, 1.0f, x, 1.0f, y);
+        mark[k % ARRAYS] = dev->ops->mark(dev);
+    }
+    dev->ops->download(dev, sum, y, sizeof sum);
+    for (size_t i = 0; i < LARGE; i++)
+        assert_true(sum[i] == MANY * (MANY - 1) / 2);
+    for (int k = 0; k < ARRAYS; k++)
+        dev->ops->host_free(dev, host[k]);
+    dev->ops->free(dev, x);
+    dev->ops->free(dev, y);
+}
+
+static void a_pinned_array_is_read_before_the_mark_behind_it(void **state)
+{
+    (void)state;
+    each_way(upload_pinned);
+}
+
+/* As late as can be: nothing is copied, and nothing waited for, when a pinned array is uploaded. */
+static void uploading_a_pinned_array_costs_the_host_nothing(void **state)
+{
+    const struct ot_dev_conf conf = { .deterministic = true };
+    static float back[LARGE];
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev;
+    float *host, *x;
+
+    (void)state;
+    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
+        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
+    ot_test_cuda_way(0);
+    dev = ot_test_cuda_host(&conf, &err);
+    assert_ok(dev ? 0 : err.code, &err);
+    x = floats(dev, LARGE);
+    host = dev->ops->host_alloc(dev, sizeof back, &err);
+    assert_ok(host ? 0 : err.code, &err);
+    for (int k = 0; k < 2; k++) /* makes room */
+        dev->ops->upload(dev, x, host, sizeof back);
+    dev->ops->sync(dev);
+    ot_fake_forget();
+    for (int k = 0; k < MANY; k++)
+        dev->ops->upload(dev, x, host, sizeof back);
+    assert_int_equal(ot_fake_calls("cudaEventSynchronize"), 0);
+    for (size_t i = 0; i < LARGE; i++)
+        host[i] = (float)i; /* in time, as nothing has run */
+    dev->ops->download(dev, back, x, sizeof back);
+    assert_memory_equal(host, back, sizeof back);
+    dev->ops->host_free(dev, host);
+    dev->ops->free(dev, x);
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    ot_dev_close(dev);
+}
+
 /* There is none for staging: uploads go the way of small ones. */
 static void uploads_do_without_staging_memory(void **state)
 {
@@ -214,8 +291,8 @@ static void a_recording_that_failed_once_is_made_the_next_time(void **state)
 
 static void transfers_on_a_device_do_not_mix(void **state)
 {
-    static void (*const what[])(struct ot_dev * dev) = { upload_many, upload_between, mark_many,
-                                                         record_and_grow };
+    static void (*const what[])(struct ot_dev * dev) = { upload_many, upload_between, upload_pinned,
+                                                         mark_many, record_and_grow };
 
     (void)state;
     ot_gpu_contract(what, sizeof what / sizeof what[0]);
@@ -226,6 +303,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_uploads_that_follow_each_other_do_not_mix),
         cmocka_unit_test(a_large_upload_is_done_between_the_kernels_around_it),
+        cmocka_unit_test(a_pinned_array_is_read_before_the_mark_behind_it),
+        cmocka_unit_test(uploading_a_pinned_array_costs_the_host_nothing),
         cmocka_unit_test(uploads_do_without_staging_memory),
         cmocka_unit_test(what_is_found_is_kept_until_somebody_waits),
         cmocka_unit_test(a_recording_is_forgotten_when_its_memory_moves),

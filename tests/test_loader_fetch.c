@@ -1,6 +1,11 @@
-/* test_loader_fetch.c - fetched batches of images, which the workers help to make. */
+/*
+ * test_loader_fetch.c - fetched batches of images, which the workers help to make, and the memory
+ * that batches lie in.
+ */
+#include <pthread.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "data/db.h"
 #include "data/image.h"
@@ -43,6 +48,8 @@ static const char *images(int first_bad)
     struct ot_db_writer *w;
 
     (void)snprintf(path, sizeof path, "%s/jpegs%d", ot_tmpdir(), first_bad);
+    if (ot_exists(path))
+        return path;
     w = ot_db_create(path, false, &err);
     assert_ok(w ? 0 : err.code, &err);
     for (int i = 0; i < N; i++)
@@ -52,7 +59,7 @@ static const char *images(int first_bad)
     return path;
 }
 
-static struct ot_loader *open_with(const char *source, int threads)
+static struct ot_loader *open_in(const char *source, int threads, const struct ot_loader_room *room)
 {
     static Caffe__TransformationParameter p = CAFFE__TRANSFORMATION_PARAMETER__INIT;
     const struct ot_loader_conf conf = { .source = source,
@@ -61,7 +68,8 @@ static struct ot_loader *open_with(const char *source, int threads)
                                          .threads = threads,
                                          .prefetch = 1,
                                          .seed = 5,
-                                         .transform = &p };
+                                         .transform = &p,
+                                         .room = room };
     struct ot_err err = OT_ERR_INIT;
     struct ot_loader *l;
 
@@ -70,6 +78,11 @@ static struct ot_loader *open_with(const char *source, int threads)
     l = ot_loader_open(&conf, &err);
     assert_ok(l ? 0 : err.code, &err);
     return l;
+}
+
+static struct ot_loader *open_with(const char *source, int threads)
+{
+    return open_in(source, threads, NULL);
 }
 
 /* The workers start with the stream. */
@@ -149,11 +162,125 @@ static void of_several_bad_records_the_first_is_named(void **state)
     ot_loader_close(l);
 }
 
+/* ---- memory of somebody else ---------------------------------------------------------------- */
+
+enum { MOST_LENT = 16 };
+
+struct lender {
+    pthread_t thread;
+    int left; /* how much there is to lend */
+    int out;
+
+    struct {
+        char *p;
+        size_t bytes;
+    } lent[MOST_LENT];
+};
+
+static void *lend(void *ctx, size_t bytes)
+{
+    struct lender *l = ctx;
+    struct ot_err err = OT_ERR_INIT;
+    char *p;
+
+    assert_true(pthread_equal(l->thread, pthread_self()));
+    if (!l->left || l->out == MOST_LENT)
+        return NULL;
+    l->left--;
+    p = ot_alloc(bytes, 1, &err);
+    assert_ok(p ? 0 : err.code, &err);
+    l->lent[l->out].p = p;
+    l->lent[l->out++].bytes = bytes;
+    return p;
+}
+
+static void take_back(void *ctx, void *p)
+{
+    struct lender *l = ctx;
+    int k = 0;
+
+    assert_true(pthread_equal(l->thread, pthread_self()));
+    while (k < l->out && l->lent[k].p != p)
+        k++;
+    assert_true(k < l->out);
+    ot_free(p);
+    l->lent[k] = l->lent[--l->out];
+}
+
+static bool is_lent(const struct lender *l, const struct ot_batch *b)
+{
+    const size_t bytes = (size_t)(b->n * b->channels * b->height * b->width) * sizeof *b->data;
+
+    for (int k = 0; k < l->out; k++)
+        if ((const char *)b->data == l->lent[k].p)
+            return bytes <= l->lent[k].bytes;
+    return false;
+}
+
+static void batches_lie_in_what_was_lent(void **state)
+{
+    struct lender lender = { .thread = pthread_self(), .left = MOST_LENT };
+    const struct ot_loader_room room = { &lender, lend, take_back };
+    struct ot_loader *l = open_in(images(N), 2, &room);
+    struct ot_err err = OT_ERR_INIT;
+    uint32_t index[N];
+    struct ot_batch *b;
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        assert_ok(ot_loader_next(l, &b, &err), &err);
+        assert_true(is_lent(&lender, b));
+        ot_loader_done(l, b);
+    }
+    assert_int_equal(lender.out, 3); /* the one that is read ahead, and two */
+    permuted(index, 1);
+    fetch(l, index, 3, 1, &b);
+    assert_true(is_lent(&lender, b));
+    ot_loader_done(l, b);
+    fetch(l, index, 4, 1, &b); /* is larger than the first */
+    assert_false(is_lent(&lender, b));
+    assert_near(b->label[3], (float)index[3], 0);
+    ot_loader_done(l, b);
+    fetch(l, index, 2, 1, &b);
+    assert_true(is_lent(&lender, b));
+    ot_loader_done(l, b);
+    assert_int_equal(lender.out, 4);
+    ot_loader_close(l);
+    assert_int_equal(lender.out, 0);
+}
+
+static void where_nothing_is_lent_ordinary_memory_will_do(void **state)
+{
+    (void)state;
+    for (int left = 0; left < 3; left++) {
+        struct lender lender = { .thread = pthread_self(), .left = left };
+        const struct ot_loader_room room = { &lender, lend, take_back };
+        struct ot_loader *l = open_in(images(N), 2, &room), *plain = open_with(images(N), 2);
+
+        for (int i = 0; i < 10; i++) {
+            struct ot_err err = OT_ERR_INIT;
+            struct ot_batch *a, *b;
+
+            assert_ok(ot_loader_next(l, &a, &err), &err);
+            assert_ok(ot_loader_next(plain, &b, &err), &err);
+            assert_memory_equal(a->data, b->data, sizeof(float) * 3 * 3 * CROP * CROP);
+            ot_loader_done(l, a);
+            ot_loader_done(plain, b);
+        }
+        assert_int_equal(lender.out, left);
+        ot_loader_close(l);
+        ot_loader_close(plain);
+        assert_int_equal(lender.out, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_that_workers_help_with_is_the_callers_own),
         cmocka_unit_test(of_several_bad_records_the_first_is_named),
+        cmocka_unit_test(batches_lie_in_what_was_lent),
+        cmocka_unit_test(where_nothing_is_lent_ordinary_memory_will_do),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

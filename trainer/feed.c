@@ -13,6 +13,7 @@ struct one { /* of one data layer */
     struct ot_feeds *all;
     struct ot_loader *loader;
     struct ot_batch *batch; /* current; NULL before the first */
+    struct ot_batch *last;  /* the one before, from which the device may still be reading */
     bool detection;
     Caffe__TransformationParameter transform; /* the layer's, mean_file's path found */
     int peek_c, peek_h, peek_w, batch_size;
@@ -28,6 +29,9 @@ struct ot_feeds {
     struct ot_feed_door door;
     struct one one[MAX_FEEDS];
     int n;
+    struct ot_dev *dev; /* borrowed: the net's; NULL while there are no feeds */
+    uint64_t read;      /* the mark behind all that reads `last`; 0: none */
+    struct ot_loader_room room;
     struct ot_feed_hints hints;
     int max_booked;
 };
@@ -202,6 +206,51 @@ static int check_image_names(const struct ot_layer *l, const Caffe__ImageDataPar
     return check_old_names(l, p, "image_data_param", old, sizeof old / sizeof old[0], err);
 }
 
+/* ---- memory that the device reads by itself -------------------------------------------------- */
+
+static void *room_alloc(void *ctx, size_t bytes)
+{
+    struct ot_dev *dev = ((struct ot_feeds *)ctx)->dev;
+    struct ot_err ignored = OT_ERR_INIT;
+
+    return dev->ops->host_alloc(dev, bytes, &ignored);
+}
+
+static void room_free(void *ctx, void *p)
+{
+    struct ot_dev *dev = ((struct ot_feeds *)ctx)->dev;
+
+    dev->ops->host_free(dev, p);
+}
+
+static void give_back(struct one *o, struct ot_batch **batch)
+{
+    if (*batch)
+        ot_loader_done(o->loader, *batch);
+    *batch = NULL;
+}
+
+/* The batch before the current one is given back: the device, which works on the current one, has
+ * read it. */
+static void step_on(struct ot_feeds *f)
+{
+    if (f->read)
+        f->dev->ops->wait(f->dev, f->read);
+    f->read = f->n ? f->dev->ops->mark(f->dev) : 0;
+    for (int i = 0; i < f->n; i++) {
+        give_back(&f->one[i], &f->one[i].last);
+        f->one[i].last = f->one[i].batch;
+        f->one[i].batch = NULL;
+    }
+}
+
+/* All batches are given back. */
+static void let_go(struct ot_feeds *f)
+{
+    step_on(f);
+    step_on(f);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* What data_param says. */
@@ -283,7 +332,8 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
                                 .seed = f->config->seed,
                                 .det = p->detection_data_param,
                                 .prefetch = 4,
-                                .base_dir = "" };
+                                .base_dir = "",
+                                .room = &f->room };
 
     if ((images ? read_images(l, &c, err) : read_data(l, &c, err)) < 0 ||
         find_transform(f, o, l, &c, err) < 0)
@@ -319,6 +369,7 @@ static int open_feed(void *ctx, const struct ot_layer *l, struct ot_feed **feed,
     if (f->n == MAX_FEEDS)
         return ot_fail(err, OT_ECONFIG, "more than %d data layers", (int)MAX_FEEDS);
     f->n++;
+    f->dev = l->dev;
     o->all = f;
     o->detection = !strcmp(l->ops->type, "DetectionData");
     o->feed = (struct ot_feed){ .ctx = o, .shape = shape, .values = values };
@@ -340,6 +391,7 @@ struct ot_feeds *ot_feeds_new(struct ot_config *config, const struct ot_net_sour
     f->config = config;
     f->net = net;
     f->door = (struct ot_feed_door){ .ctx = f, .open = open_feed };
+    f->room = (struct ot_loader_room){ .ctx = f, .alloc = room_alloc, .free = room_free };
     return f;
 }
 
@@ -347,9 +399,8 @@ void ot_feeds_free(struct ot_feeds *f)
 {
     if (!f)
         return;
+    let_go(f);
     for (int i = 0; i < f->n; i++) {
-        if (f->one[i].batch)
-            ot_loader_done(f->one[i].loader, f->one[i].batch);
         ot_loader_close(f->one[i].loader);
         ot_free(f->one[i].extra);
         ot_free(f->one[i].label);
@@ -373,13 +424,11 @@ void ot_feeds_set_hints(struct ot_feeds *f, const struct ot_feed_hints *hints, i
 int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t ordinal,
                   struct ot_err *err)
 {
+    step_on(f);
     for (int i = 0; i < f->n; i++) {
         struct one *o = &f->one[i];
         int rc;
 
-        if (o->batch)
-            ot_loader_done(o->loader, o->batch);
-        o->batch = NULL;
         if (i == 0 && sample)
             rc = ot_loader_fetch(o->loader, sample, n, ordinal, &o->batch, err);
         else
@@ -419,12 +468,10 @@ uint64_t ot_feeds_position(const struct ot_feeds *f)
 
 int ot_feeds_seek(struct ot_feeds *f, uint64_t position, struct ot_err *err)
 {
+    let_go(f);
     for (int i = 0; i < f->n; i++) {
         struct one *o = &f->one[i];
 
-        if (o->batch)
-            ot_loader_done(o->loader, o->batch);
-        o->batch = NULL;
         /* all feeds have given equally many batches */
         if (ot_loader_seek(o->loader,
                            i == 0 ? position

@@ -6,7 +6,10 @@
  * thread, so that how far ahead the loaders have read can never change what is trained on.  They go
  * into memory of the feed: the loader's batch keeps what the data set says.
  *
- * Ownership: ot_feeds_new returns owned; free it after the net.
+ * The loaders' workers fill memory of the device's host_alloc (pinned), from which it reads by
+ * itself, while the host goes on: so a batch is given back to its loader one batch later.
+ *
+ * Ownership: ot_feeds_new returns owned; free it after the net and before the device.
  * Threads: the trainer's.
  * Errors: those of data/loader.h, with the layer's place.
  */
