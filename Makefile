@@ -263,7 +263,7 @@ asan-built: $(PROGS) $(TESTS) $(B)/tests/run_nets $(GPU_BENCHES)
 	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 tools/run-tests --build $(B) $(TESTS) $(IT)
 
 # The modules with threads of their own; OpenMP is left out, TSan does not know libgomp's barriers.
-THREADED := test_base test_loader test_loader_fetch test_pool test_pool_adopt test_pool_faults test_pool_guard test_pool_steer test_replay
+THREADED := test_base test_loader test_loader_share test_pool test_pool_adopt test_pool_faults test_pool_guard test_pool_steer test_replay
 tsan:
 	$(Q)$(MAKE) --no-print-directory MODE=tsan tsan-built
 tsan-built: $(THREADED:%=$(B)/tests/%)

@@ -2,10 +2,14 @@
  * loader.c - a ring of slots between workers and the caller, under one lock.
  *
  * A worker first owns a free slot and then takes the next batch number; so the batch that the
- * caller waits for always has a slot, and batches finished early wait in theirs.  seek() raises
- * the generation: what workers still make of an older one is dropped when it is done.  A fetched
- * batch is made by the caller, with a cursor and slots of its own, so that it does not wait for the
- * stream; workers that have nothing to do, or have just finished a batch, help with its images.
+ * caller waits for always has a slot, and batches finished early wait in theirs.  Who begins a
+ * batch of images makes its first sample, which says how large it is and what a sample costs; where
+ * sharing is worth it, all workers that come by then take pieces of the rest, the oldest batch
+ * first: more threads than slots are of use, and a batch is ready soonest.  seek() raises the
+ * generation: what workers still make of an older one is dropped when it is done.
+ *
+ * A fetched batch is made by the caller, with a cursor and slots of its own, so that it does not
+ * wait for the stream; workers take pieces of it before any others.
  */
 #include "data/loader.h"
 
@@ -28,15 +32,11 @@ struct ring_slot {
     struct ot_slot slot;
     enum state state;
     uint64_t generation, position;
+    int n, next;       /* FILLING: samples, the next that nobody makes yet; 0: not open for all */
+    int piece;         /* so many at once */
+    int busy;          /* threads at work on it */
+    int failed;        /* the first sample that failed, with: */
     struct ot_err err; /* READY with err.code: the batch failed */
-};
-
-struct shared { /* what is left of a fetched batch */
-    struct ot_slot *slot;
-    int next, n, piece; /* the next sample that nobody makes yet; of how many; so many at once */
-    int busy;           /* threads that make some */
-    int failed;         /* the first sample that failed; n: none */
-    struct ot_err err;
 };
 
 struct ot_loader {
@@ -54,7 +54,7 @@ struct ot_loader {
     pthread_cond_t change;
     bool has_lock, stop;
     uint64_t generation, fill_position, position;
-    struct shared shared;
+    struct ring_slot *fetching; /* what the caller fetches at the moment, or NULL */
     uint64_t helped;
     pthread_t *thread;
     int started;
@@ -63,16 +63,23 @@ struct ot_loader {
 /* ---- workers ----------------------------------------------------------------------------------
  */
 
+static void take_on(struct ring_slot *s)
+{
+    s->state = FILLING;
+    s->n = s->next = 0;
+    s->busy = 0;
+    s->err.code = OT_OK;
+}
+
 static struct ring_slot *claim(struct ot_loader *l)
 {
     for (int i = 0; i < l->n_slots; i++) {
         struct ring_slot *s = &l->slot[i];
 
         if (s->state == FREE) {
-            s->state = FILLING;
+            take_on(s);
             s->generation = l->generation;
             s->position = l->fill_position;
-            s->err.code = OT_OK;
             l->fill_position += (uint64_t)l->batch_size;
             return s;
         }
@@ -80,29 +87,85 @@ static struct ring_slot *claim(struct ot_loader *l)
     return NULL;
 }
 
-/* Makes some samples of the batch that is shared and returns how many; 0: there are none left.
- * With the lock held, which it gives away meanwhile. */
-static int help(struct ot_loader *l, struct ot_hand *hand)
+/* A batch that is open for all: the one that is fetched, else the oldest of the stream. */
+static struct ring_slot *open_one(const struct ot_loader *l)
 {
-    struct shared *j = &l->shared;
-    struct ot_err err = OT_ERR_INIT;
-    const int from = j->next, to = j->n - from > j->piece ? from + j->piece : j->n;
+    struct ring_slot *found = NULL;
 
-    if (from >= j->n)
-        return 0;
-    j->next = to;
-    j->busy++;
-    (void)pthread_mutex_unlock(&l->lock);
-    (void)ot_batch_part(&l->source, hand, j->slot, from, to, &err);
-    (void)pthread_mutex_lock(&l->lock);
-    if (err.code != OT_OK && from < j->failed) { /* pieces before it are taken */
-        j->failed = from;
-        j->err = err;
-        j->next = j->n;
+    if (l->fetching && l->fetching->next < l->fetching->n)
+        return l->fetching;
+    for (int i = 0; i < l->n_slots; i++) {
+        struct ring_slot *s = &l->slot[i];
+
+        if (s->state == FILLING && s->generation == l->generation && s->next < s->n &&
+            (!found || s->position < found->position))
+            found = s;
     }
-    if (--j->busy == 0 && j->next >= j->n)
+    return found;
+}
+
+/* Of several samples that failed the first counts; nobody begins any after it. */
+static void failed_at(struct ring_slot *s, int sample, const struct ot_err *err)
+{
+    if (err->code == OT_OK || (s->err.code != OT_OK && sample > s->failed))
+        return;
+    s->failed = sample;
+    s->err = *err;
+    s->next = s->n;
+}
+
+/* begin(), piece() and settle() are called with the lock held, and give it away at work. */
+static void begin(struct ot_loader *l, struct ot_hand *hand, struct ring_slot *s,
+                  const uint32_t *index, int n, uint64_t position)
+{
+    const double at = ot_now_s();
+    struct ot_err err = OT_ERR_INIT;
+    bool share = false;
+
+    s->busy++;
+    (void)pthread_mutex_unlock(&l->lock);
+    if (l->source.detection || n == 1) {
+        (void)ot_batch_fill(&l->source, hand, &s->slot, index, n, position, &err);
+    } else if (ot_batch_begin(&l->source, hand, &s->slot, index, n, position, &err) == 0) {
+        share = (ot_now_s() - at) * (n - 1) > worth_sharing_s;
+        if (!share)
+            (void)ot_batch_part(&l->source, hand, &s->slot, 1, n, &err);
+    }
+    (void)pthread_mutex_lock(&l->lock);
+    s->busy--;
+    s->n = n;
+    s->next = share ? 1 : n;
+    s->piece = 1 + n / (4 * (l->n_threads + 1));
+    failed_at(s, 0, &err);
+    if (share)
         (void)pthread_cond_broadcast(&l->change);
+}
+
+static int piece(struct ot_loader *l, struct ot_hand *hand, struct ring_slot *s)
+{
+    const int from = s->next, to = s->n - from > s->piece ? from + s->piece : s->n;
+    struct ot_err err = OT_ERR_INIT;
+
+    s->next = to;
+    s->busy++;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)ot_batch_part(&l->source, hand, &s->slot, from, to, &err);
+    (void)pthread_mutex_lock(&l->lock);
+    s->busy--;
+    failed_at(s, from, &err);
     return to - from;
+}
+
+/* Who has done the last of a batch says so. */
+static void settle(struct ot_loader *l, struct ring_slot *s)
+{
+    const bool old = s->generation != l->generation;
+
+    if (s->busy || (s->next < s->n && !old))
+        return;
+    if (s != l->fetching)
+        s->state = old ? FREE : READY;
+    (void)pthread_cond_broadcast(&l->change);
 }
 
 static void *work(void *arg)
@@ -114,25 +177,23 @@ static void *work(void *arg)
 
     (void)pthread_mutex_lock(&l->lock);
     while (!l->stop) {
-        int made = opened == 0 ? help(l, &hand) : 0;
-        struct ring_slot *s = made ? NULL : claim(l);
+        struct ring_slot *s = opened == 0 ? open_one(l) : NULL;
 
-        l->helped += (uint64_t)made;
-        if (made)
+        if (s) {
+            l->helped += (uint64_t)piece(l, &hand, s);
+            settle(l, s);
             continue;
+        }
+        s = claim(l);
         if (!s) {
             (void)pthread_cond_wait(&l->change, &l->lock);
             continue;
         }
-        (void)pthread_mutex_unlock(&l->lock);
-        if (opened < 0)
-            s->err = opening;
+        if (opened == 0)
+            begin(l, &hand, s, NULL, l->batch_size, s->position);
         else
-            (void)ot_batch_fill(&l->source, &hand, &s->slot, NULL, l->batch_size, s->position,
-                                &s->err);
-        (void)pthread_mutex_lock(&l->lock);
-        s->state = s->generation == l->generation ? READY : FREE;
-        (void)pthread_cond_broadcast(&l->change);
+            failed_at(s, 0, &opening);
+        settle(l, s);
     }
     (void)pthread_mutex_unlock(&l->lock);
     if (opened == 0)
@@ -379,47 +440,28 @@ static struct ring_slot *free_fetch_slot(struct ot_loader *l)
     return NULL;
 }
 
-/* Makes the samples after the first together with the workers. */
-static int share(struct ot_loader *l, struct ot_slot *slot, int n, struct ot_err *err)
+static void fill_fetched(struct ot_loader *l, struct ring_slot *s, const uint32_t *index, int n,
+                         uint64_t ordinal)
 {
-    struct shared *j = &l->shared;
-
     (void)pthread_mutex_lock(&l->lock);
-    *j = (struct shared){ .slot = slot, .next = 1, .n = n, .failed = n, .err = OT_ERR_INIT };
-    j->piece = n / (4 * (l->started + 1));
-    j->piece += !j->piece;
-    (void)pthread_cond_broadcast(&l->change);
-    while (help(l, &l->hand))
-        ;
-    while (j->busy)
+    take_on(s);
+    s->generation = l->generation;
+    l->fetching = s;
+    begin(l, &l->hand, s, index, n, ordinal);
+    while (s->next < s->n)
+        (void)piece(l, &l->hand, s);
+    while (s->busy)
         (void)pthread_cond_wait(&l->change, &l->lock);
+    l->fetching = NULL;
+    s->state = s->err.code == OT_OK ? HELD : FREE;
     (void)pthread_mutex_unlock(&l->lock);
-    if (j->failed == n)
-        return 0;
-    *err = j->err;
-    return err->code;
-}
-
-static int fill_fetched(struct ot_loader *l, struct ot_slot *slot, const uint32_t *index, int n,
-                        uint64_t ordinal, struct ot_err *err)
-{
-    const double begin = ot_now_s();
-
-    if (l->source.detection || !l->started || n == 1)
-        return ot_batch_fill(&l->source, &l->hand, slot, index, n, ordinal, err);
-    if (ot_batch_begin(&l->source, &l->hand, slot, index, n, ordinal, err) < 0)
-        return err->code;
-    if ((ot_now_s() - begin) * (n - 1) < worth_sharing_s)
-        return ot_batch_part(&l->source, &l->hand, slot, 1, n, err);
-    return share(l, slot, n, err);
 }
 
 int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t ordinal,
                     struct ot_batch **batch, struct ot_err *err)
 {
-    double begin = ot_now_s();
+    const double begin_s = ot_now_s();
     struct ring_slot *s = free_fetch_slot(l);
-    int rc;
 
     *batch = NULL;
     if (n < 1)
@@ -433,13 +475,13 @@ int ot_loader_fetch(struct ot_loader *l, const uint32_t *index, int n, uint64_t 
         return ot_fail(err, OT_EBUSY, "%s: give a fetched batch back with done() first, got %d",
                        l->source.name, FETCH_SLOTS);
     lend(l, &s->slot);
-    rc = fill_fetched(l, &s->slot, index, n, ordinal, err);
-    if (rc == 0) {
-        s->state = HELD;
+    fill_fetched(l, s, index, n, ordinal);
+    if (s->err.code == OT_OK)
         *batch = &s->slot.batch;
-    }
-    l->wait_s += ot_now_s() - begin;
-    return rc;
+    else
+        *err = s->err;
+    l->wait_s += ot_now_s() - begin_s;
+    return s->err.code;
 }
 
 /* The slot whose batch this is, among n. */
@@ -486,7 +528,7 @@ int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err)
     l->position = position;
     l->fill_position = position;
     for (int i = 0; i < l->n_slots; i++)
-        if (l->slot[i].state == READY)
+        if (l->slot[i].state == READY || (l->slot[i].state == FILLING && !l->slot[i].busy))
             l->slot[i].state = FREE;
     (void)pthread_cond_broadcast(&l->change);
     (void)pthread_mutex_unlock(&l->lock);

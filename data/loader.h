@@ -122,6 +122,6 @@ char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t
 int64_t ot_loader_find(const struct ot_loader *l, const char *key);
 int ot_loader_max_boxes(const struct ot_loader *l);
 double ot_loader_wait_s(const struct ot_loader *l); /* caller's time in next/fetch */
-uint64_t ot_loader_helped(struct ot_loader *l);     /* fetched samples that workers made */
+uint64_t ot_loader_helped(struct ot_loader *l);     /* samples made by who came by */
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * test_loader_fetch.c - fetched batches of images, which the workers help to make, and the memory
- * that batches lie in.
+ * test_loader_share.c - batches of images that several threads make together, and the memory that
+ * they lie in.
  */
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
@@ -12,7 +13,7 @@
 #include "data/loader.h"
 #include "tests/check.h"
 
-enum { N = 96, SIDE = 96, CROP = 80 };
+enum { N = 96, SIDE = 96, CROP = 80, BATCH = 24 };
 
 /* A JPEG; a damaged one is cut short. */
 static void put_image(struct ot_db_writer *w, struct ot_image *im, int i, bool damaged)
@@ -64,7 +65,7 @@ static struct ot_loader *open_in(const char *source, int threads, const struct o
     static Caffe__TransformationParameter p = CAFFE__TRANSFORMATION_PARAMETER__INIT;
     const struct ot_loader_conf conf = { .source = source,
                                          .train = true,
-                                         .batch_size = 3,
+                                         .batch_size = BATCH,
                                          .threads = threads,
                                          .prefetch = 1,
                                          .seed = 5,
@@ -142,7 +143,7 @@ static void a_batch_that_workers_help_with_is_the_callers_own(void **state)
 
 static void of_several_bad_records_the_first_is_named(void **state)
 {
-    struct ot_loader *l = open_with(images(50), 3);
+    struct ot_loader *l = open_with(images(55), 3);
 
     (void)state;
     start(l);
@@ -154,12 +155,77 @@ static void of_several_bad_records_the_first_is_named(void **state)
         for (int i = 0; i < N; i++)
             index[i] = (uint32_t)i;
         assert_int_equal(ot_loader_fetch(l, index, N, 0, &b, &err), OT_EDATA);
-        assert_error(&err, OT_EDATA, "key '00050'");
-        fetch(l, index, 50, k, &b); /* and the next one is made */
-        assert_near(b->label[49], 49, 0);
+        assert_error(&err, OT_EDATA, "key '00055'");
+        fetch(l, index, 55, k, &b); /* and the next one is made */
+        assert_near(b->label[54], 54, 0);
         ot_loader_done(l, b);
     }
     ot_loader_close(l);
+}
+
+static void a_stream_that_workers_share_is_that_of_one(void **state)
+{
+    struct ot_loader *one = open_with(images(N), 1), *four = open_with(images(N), 4);
+    struct ot_err err = OT_ERR_INIT;
+
+    (void)state;
+    for (int k = 0; k < 60; k++) {
+        struct ot_batch *a, *b;
+
+        if (k % 7 == 6) { /* in the middle of some */
+            assert_ok(ot_loader_seek(one, (uint64_t)k * 1000, &err), &err);
+            assert_ok(ot_loader_seek(four, (uint64_t)k * 1000, &err), &err);
+        }
+        assert_ok(ot_loader_next(one, &a, &err), &err);
+        assert_ok(ot_loader_next(four, &b, &err), &err);
+        assert_memory_equal(a->data, b->data, sizeof(float) * 3 * CROP * CROP * (size_t)a->n);
+        assert_memory_equal(a->label, b->label, sizeof(float) * (size_t)a->n);
+        ot_loader_done(one, a);
+        ot_loader_done(four, b);
+    }
+    assert_true(ot_loader_helped(four) > 0);
+    ot_loader_close(one);
+    ot_loader_close(four);
+}
+
+static void seeking_in_the_middle_loses_no_slot(void **state)
+{
+    struct ot_loader *l = open_with(images(N), 3);
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_batch *b;
+
+    (void)state;
+    start(l);
+    for (int k = 0; k < 300; k++) {
+        const struct timespec some = { .tv_nsec = 20000 * (k % 50) };
+
+        assert_ok(ot_loader_seek(l, (uint64_t)(k % N), &err), &err);
+        (void)nanosleep(&some, NULL);
+        if (k % 10 == 9) {
+            assert_ok(ot_loader_next(l, &b, &err), &err);
+            assert_near(b->label[BATCH - 1], (float)((k + BATCH - 1) % N), 0);
+            ot_loader_done(l, b);
+        }
+    }
+    for (int i = 0; i < 3; i++) /* all there are; a lost one would be waited for */
+        assert_ok(ot_loader_next(l, &b, &err), &err);
+    ot_loader_close(l);
+}
+
+static void closing_in_the_middle_stops_all(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 20; k++) {
+        struct ot_loader *l = open_with(images(N), 1 + k % 4);
+        uint32_t index[N];
+        struct ot_batch *b;
+
+        start(l);
+        permuted(index, k);
+        fetch(l, index, 1 + k, k, &b);
+        assert_near(b->label[k], (float)index[k], 0);
+        ot_loader_close(l);
+    }
 }
 
 /* ---- memory of somebody else ---------------------------------------------------------------- */
@@ -234,14 +300,14 @@ static void batches_lie_in_what_was_lent(void **state)
     }
     assert_int_equal(lender.out, 3); /* the one that is read ahead, and two */
     permuted(index, 1);
-    fetch(l, index, 3, 1, &b);
+    fetch(l, index, BATCH, 1, &b);
     assert_true(is_lent(&lender, b));
     ot_loader_done(l, b);
-    fetch(l, index, 4, 1, &b); /* is larger than the first */
+    fetch(l, index, BATCH + 1, 1, &b); /* is larger than the first */
     assert_false(is_lent(&lender, b));
-    assert_near(b->label[3], (float)index[3], 0);
+    assert_near(b->label[BATCH], (float)index[BATCH], 0);
     ot_loader_done(l, b);
-    fetch(l, index, 2, 1, &b);
+    fetch(l, index, BATCH - 1, 1, &b);
     assert_true(is_lent(&lender, b));
     ot_loader_done(l, b);
     assert_int_equal(lender.out, 4);
@@ -263,7 +329,7 @@ static void where_nothing_is_lent_ordinary_memory_will_do(void **state)
 
             assert_ok(ot_loader_next(l, &a, &err), &err);
             assert_ok(ot_loader_next(plain, &b, &err), &err);
-            assert_memory_equal(a->data, b->data, sizeof(float) * 3 * 3 * CROP * CROP);
+            assert_memory_equal(a->data, b->data, sizeof(float) * BATCH * 3 * CROP * CROP);
             ot_loader_done(l, a);
             ot_loader_done(plain, b);
         }
@@ -279,6 +345,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_that_workers_help_with_is_the_callers_own),
         cmocka_unit_test(of_several_bad_records_the_first_is_named),
+        cmocka_unit_test(a_stream_that_workers_share_is_that_of_one),
+        cmocka_unit_test(seeking_in_the_middle_loses_no_slot),
+        cmocka_unit_test(closing_in_the_middle_stops_all),
         cmocka_unit_test(batches_lie_in_what_was_lent),
         cmocka_unit_test(where_nothing_is_lent_ordinary_memory_will_do),
     };
