@@ -1,6 +1,8 @@
-/* env.c - ${NAME} in configuration strings, as a shell reads it. */
+/* env.c - ${NAME} in configuration strings, as a shell reads it; cores. */
+#define _GNU_SOURCE /* sched_getaffinity() */
 #include "base/env.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +43,17 @@ int ot_env_expand(const char *text, struct ot_str *out, struct ot_err *err)
         text = close + 1;
     }
     return ot_str_ok(out, err);
+}
+
+int ot_env_cores(void)
+{
+    cpu_set_t set;
+    int n;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && (n = CPU_COUNT(&set)) > 0)
+        return n;
+    n = (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
+    return n > 1 ? n : 1;
 }
 
 void ot_env_yielding_threads(char **argv)

@@ -548,6 +548,11 @@ size_t ot_loader_count(const struct ot_loader *l)
     return l->source.keys.n;
 }
 
+int ot_loader_threads(const struct ot_loader *l)
+{
+    return l->n_threads;
+}
+
 uint64_t ot_loader_fingerprint(const struct ot_loader *l)
 {
     return l->source.keys.fingerprint;

@@ -115,6 +115,7 @@ int ot_loader_seek(struct ot_loader *l, uint64_t position, struct ot_err *err);
 
 const char *ot_loader_source(const struct ot_loader *l);   /* as opened */
 size_t ot_loader_count(const struct ot_loader *l);         /* records */
+int ot_loader_threads(const struct ot_loader *l);          /* decode workers */
 uint64_t ot_loader_fingerprint(const struct ot_loader *l); /* of the key list */
 /* The key of record `index` into buf (escaped when not printable); returns buf. */
 char *ot_loader_key(const struct ot_loader *l, uint32_t index, char *buf, size_t n);

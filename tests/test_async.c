@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/env.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -286,6 +287,38 @@ static void what_convolutions_run_as_is_logged(void **state)
     log = slurp("cpu", "train.log", &n);
     assert_int_equal(times(log, "device cpu: "), 1);
     ot_free(log);
+}
+
+/* As the log says. */
+static int decode_threads(const char *device, const struct job *w)
+{
+    struct ot_err err;
+    size_t n;
+    char *log, *at;
+    int threads;
+
+    ot_log_set_level(OT_LOG_INFO);
+    assert_ok(train(device, w, &err), &err);
+    ot_log_set_level(OT_LOG_ERROR);
+    log = slurp(device, "train.log", &n);
+    at = strstr(log, " records, ");
+    threads = at ? atoi(at + 10) : 0;
+    ot_free(log);
+    return threads;
+}
+
+/* On the CPU computing wants them. */
+static void a_gpu_has_the_cores_decode(void **state)
+{
+    const int cores = ot_env_cores();
+    const struct job usual = { .more = plain },
+                     asked = { .more = "base_lr: 0.05 lr_policy: 'fixed' data_threads: 3" };
+
+    (void)state;
+    need_queue();
+    assert_int_equal(decode_threads("cuda", &usual), cores < 3 ? 1 : cores > 16 ? 16 : cores - 1);
+    assert_int_equal(decode_threads("cpu", &usual), 1);
+    assert_int_equal(decode_threads("cpu", &asked), 3);
 }
 
 /* The losses of passes between which nobody waits. */
@@ -580,6 +613,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_run_is_that_of_the_cpu),
+        cmocka_unit_test(a_gpu_has_the_cores_decode),
         cmocka_unit_test(a_batch_is_not_filled_anew_while_the_device_reads_it),
         cmocka_unit_test(what_is_displayed_is_of_one_iteration),
         cmocka_unit_test(what_convolutions_run_as_is_logged),

@@ -1,11 +1,14 @@
 /* test_base.c - base/: errors, memory, strings, map, queue, random numbers, files. */
+#define _GNU_SOURCE /* sched_setaffinity() */
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/map.h"
@@ -669,9 +672,29 @@ static void a_file_hashes_like_its_bytes(void **st)
     assert_int_equal(ot_hash_file("/nowhere/at/all", &hash, &err), OT_ENOINPUT);
 }
 
+/* ---- env ------------------------------------------------------------------------------------- */
+
+static void cores_are_those_that_the_process_may_use(void **state)
+{
+    cpu_set_t all, one;
+    size_t first = 0;
+
+    (void)state;
+    assert_return_code(sched_getaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(ot_env_cores(), CPU_COUNT(&all));
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    assert_return_code(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(ot_env_cores(), 1);
+    assert_return_code(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cores_are_those_that_the_process_may_use),
         cmocka_unit_test(an_error_collects_context_and_keeps_the_innermost_place),
         cmocka_unit_test(a_place_may_be_a_file_alone_or_nowhere),
         cmocka_unit_test(wrapping_without_end_keeps_the_text_within_its_buffer),

@@ -252,8 +252,8 @@ static int check_numbers(const struct ot_config *c, struct ot_err *err)
         { "workspace_mb", s->workspace_mb < 1 || s->workspace_mb > 1 << 20, s->workspace_mb,
           "in [1, 1048576]" },
         { "threads", s->threads < 0 || s->threads > 1024, s->threads, "in [0, 1024]" },
-        { "data_threads", s->data_threads < 1 || s->data_threads > 256, s->data_threads,
-          "in [1, 256]" },
+        { "data_threads", s->data_threads < 0 || s->data_threads > 256, s->data_threads,
+          "in [0, 256]" },
     };
 
     for (size_t i = 0; i < sizeof rule / sizeof rule[0]; i++)

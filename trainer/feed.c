@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+#include "base/env.h"
 #include "base/mem.h"
 #include "layers/layer.h"
 
-enum { MAX_FEEDS = 8 };
+enum { MAX_FEEDS = 8, MOST_UNASKED = 16 };
 
 struct one { /* of one data layer */
     struct ot_feed feed;
@@ -320,6 +321,18 @@ static int find_transform(struct ot_feeds *f, struct one *o, const struct ot_lay
     return 0;
 }
 
+/* On the CPU reading takes cores from computing; a GPU leaves them idle. */
+static int data_threads(const struct ot_feeds *f)
+{
+    const int given = f->config->solver->data_threads, cores = ot_env_cores();
+
+    if (given)
+        return given;
+    if (!strcmp(f->dev->name, "cpu") || cores < 3)
+        return 1;
+    return cores > MOST_UNASKED ? MOST_UNASKED : cores - 1;
+}
+
 static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer *l,
                        struct ot_err *err)
 {
@@ -328,7 +341,7 @@ static int open_loader(struct ot_feeds *f, struct one *o, const struct ot_layer 
     const void *param = images ? (const void *)p->image_data_param : p->data_param;
     struct ot_loader_conf c = { .detection = o->detection,
                                 .train = f->net->phase == CAFFE__PHASE__TRAIN,
-                                .threads = f->config->solver->data_threads,
+                                .threads = data_threads(f),
                                 .seed = f->config->seed,
                                 .det = p->detection_data_param,
                                 .prefetch = 4,

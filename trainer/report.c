@@ -36,6 +36,7 @@ static void tell_chosen(struct ot_job *j)
 
 void ot_report_start(struct ot_job *j)
 {
+    const struct ot_loader *data = ot_feeds_loader(j->feeds);
     struct ot_str table = { 0 };
 
     ot_net_table(j->net, &table);
@@ -44,6 +45,10 @@ void ot_report_start(struct ot_job *j)
            (double)j->net->memory_bytes / 1e6);
     ot_log(OT_LOG_INFO, "train", "device %s: %s", j->dev->name, j->dev->what);
     tell_chosen(j);
+    if (data)
+        ot_log(OT_LOG_INFO, "train", "data %s: %zu records, %d decode thread%s",
+               ot_loader_source(data), ot_loader_count(data), ot_loader_threads(data),
+               ot_loader_threads(data) == 1 ? "" : "s");
     ot_log(OT_LOG_INFO, "train", "run folder %s, iterations %lld to %d, seed %llu",
            j->config->run_dir, (long long)j->solver->iter, j->param->max_iter, j->config->seed);
     ot_str_printf(&table, "Starting Optimization\nSolving %s\nLearning Rate Policy: %s\n",
