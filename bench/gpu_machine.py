@@ -278,10 +278,11 @@ def now():
 # ---- running --------------------------------------------------------------------------------------
 
 class Budget:
-    """Seconds that are left of --budget; None: no limit."""
+    """Seconds that are left of --budget, which began at `since` or begins now; None: no limit."""
 
-    def __init__(self, seconds):
-        self.end = None if seconds is None else time.monotonic() + seconds
+    def __init__(self, seconds, since=None):
+        since = time.monotonic() if since is None else since
+        self.end = None if seconds is None else since + seconds
 
     def left(self, most=None):
         room = None if self.end is None else max(0.0, self.end - time.monotonic())

@@ -1,8 +1,13 @@
 """What make gpu-bench makes of its measurements: shares of the limits, ratios against their targets,
 the table for people."""
 
+import math
+import statistics
+
 TARGETS = {'eager': 1.5, 'compile': 1.1}
+PEERS = tuple(TARGETS)
 COPY_TARGET = 0.8
+ROUND_S = 0.25  # of iterations between two looks at the clock
 
 
 def find(rows, kind, **what):
@@ -20,15 +25,52 @@ def traffic(known, precision):
     return 2.5 * known['blobs'] * (0.5 if precision == 'bf16' else 1.0) + 32.0 * known['params']
 
 
-def of_limits(row, known, limits):
+def work(row, known):
+    """Operations and bytes of an iteration."""
+    return dict(flop=known['flop'], bytes=traffic(known, row['precision']))
+
+
+def shares(row, limits):
     """Achieved FLOP/s and bytes/s, alone and over what a product and a copy reach there."""
+    if row['kind'] != 'training' or 'flop' not in row:
+        return {}
     s = row['ms'] / 1e3
-    out = dict(flop=known['flop'], bytes=traffic(known, row['precision']))
-    out['flop_per_s'], out['bytes_per_s'] = out['flop'] / s, out['bytes'] / s
+    out = dict(flop_per_s=row['flop'] / s, bytes_per_s=row['bytes'] / s)
     if limits:
         out['of_product'] = out['flop_per_s'] / limits[row['precision'] + '_flop_per_s']
         out['of_copy'] = out['bytes_per_s'] / limits['copy_bytes_per_s']
     return out
+
+
+# ---- the rate, of both sides in the same way ------------------------------------------------------
+
+def round_of(seconds):
+    """How many iterations of this length are a round."""
+    return max(1, math.ceil(ROUND_S / max(seconds, 1e-9)))
+
+
+def split(times):
+    """Rounds of the moments at which iterations ended: (iterations, seconds) each; three at least
+    where there are iterations for them."""
+    n = len(times) - 1
+    k = min(round_of((times[-1] - times[0]) / n), max(1, n // 3))
+    return [(k, times[i + k] - times[i]) for i in range(0, n - k + 1, k)]
+
+
+def of_rounds(images, rounds):
+    """The rate of the median round: one in which something else happened does not count."""
+    each = statistics.median(s / n for n, s in rounds)
+    n, s = (sum(column) for column in zip(*rounds))
+    return dict(images=images, iterations=n, seconds=s, rounds=len(rounds), ms=1e3 * each,
+                images_per_s=images / each, mean_ms=1e3 * s / n)
+
+
+# ---- what it says ---------------------------------------------------------------------------------
+
+def broken(rows):
+    """Did anything of ours fail?  That PyTorch or its compiler is not whole there is no error."""
+    return any(r.get('side') not in PEERS and (r['kind'] == 'failed' or 'failed_tries' in r)
+               for r in rows)
 
 
 def ratios(rows):
@@ -61,7 +103,7 @@ def table(rows):
         lines.append(f'{r["net"]:<10} {r["precision"]:<5} {r["side"]:<10} {r["images_per_s"]:>9.1f} '
                      f'{r["ms"]:>8.2f} {number(r.get("peak_mb"), ".0f"):>8} '
                      f'{number(r.get("busy"), ".0%"):>5} {number(r.get("wait_share"), ".1%"):>6} '
-                     f'{number(r["flop_per_s"], ".1f", 1e-12):>8} {number(r.get("of_product"), ".0%"):>8} '
+                     f'{number(r.get("flop_per_s"), ".1f", 1e-12):>8} {number(r.get("of_product"), ".0%"):>8} '
                      f'{number(r.get("of_copy"), ".0%"):>7}')
     for r in (r for r in rows if r['kind'] == 'loss'):
         rate = f'{r["bytes_per_s"] / 1e12:.2f} TB/s, {r["of_copy"]:.0%} of copy' \

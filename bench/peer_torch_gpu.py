@@ -5,7 +5,8 @@ Called by bench/gpu; by hand:  python3 bench/peer_torch_gpu.py --net resnet50 --
 The batch lies in the GPU's memory before the clock starts: nothing is read, decoded or uploaded.
 Everything else of an iteration is there, the Faster R-CNN's targets, proposals and sampling included.
 channels_last, cudnn.benchmark, the fused SGD; bf16 is autocast with fp32 weights; --compile puts
-forward and loss through torch.compile.  --limits measures what a large product and a large copy reach.
+forward and loss through torch.compile.  Warm-up is --seconds from the third iteration on, whatever
+compiling took; the rate is that of the median round (gpu_report.py, as for ohemtrain).  --limits measures what a large product and a large copy reach.
 """
 import argparse
 import json
@@ -13,6 +14,7 @@ import statistics
 import sys
 import time
 
+import gpu_report
 import peer_torch_frcnn
 
 
@@ -59,6 +61,8 @@ def resnet50():
 def resnext50():
     return residual('resnext50_32x4d')
 
+
+COMPILING = 2  # iterations before which nothing says how fast it will be
 
 CLASSIFIERS = {  # net: shape of an image, classes, usual batch
     'lenet': (lenet, (1, 28, 28), 10, 64),
@@ -112,31 +116,50 @@ def measure(args):
         return loss
 
     began = time.monotonic()
-    for i in range(args.warm):
-        loss = iteration()
-        wait(args.device)
-        if i >= 4 and time.monotonic() - began > args.seconds / 2:
-            break
-    ready = time.monotonic()
+    each = warm_up(args, iteration)
+    ready, made = time.monotonic(), graphs(args)
     if args.device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
-    rounds, n, first = [], 0, time.monotonic()
-    while time.monotonic() - first < args.seconds or n < args.least:
+    k, rounds, first = gpu_report.round_of(each), [], time.monotonic()
+    while time.monotonic() - first < args.seconds or len(rounds) * k < args.least:
         at = time.monotonic()
-        for _ in range(args.round):
+        for _ in range(k):
             loss = iteration()
         wait(args.device)
-        rounds.append((time.monotonic() - at) / args.round)
-        n += args.round
+        rounds.append((k, time.monotonic() - at))
     last = time.monotonic()
     value = float(loss.detach())
     return dict(side='compile' if args.compile else 'eager', version=torch.__version__, net=args.net,
-                precision=args.precision, images=images, iterations=n, seconds=last - first,
-                images_per_s=n * images / (last - first), ms=1e3 * (last - first) / n,
-                median_ms=1e3 * statistics.median(rounds), prepare_s=ready - began, params=params,
+                precision=args.precision, **gpu_report.of_rounds(images, rounds),
+                prepare_s=ready - began, params=params, compiled_graphs=made,
+                recompiled=None if made is None else graphs(args) - made,
                 loss=value if value == value else None,
                 allocated_mb=torch.cuda.max_memory_allocated() / 1e6 if args.device == 'cuda' else None,
                 first=first, last=last)
+
+
+def warm_up(args, iteration):
+    """--seconds of iterations after those that compile and choose; what one takes."""
+    took, steady = [], time.monotonic()
+    while len(took) < args.warm or time.monotonic() - steady < args.seconds:
+        at = time.monotonic()
+        iteration()
+        wait(args.device)
+        took.append(time.monotonic() - at)
+        if len(took) <= COMPILING:
+            steady = time.monotonic()
+    return statistics.median(took[min(COMPILING, len(took) - 1):])
+
+
+def graphs(args):
+    """How many graphs torch.compile has made so far; None where it does not say."""
+    if not args.compile:
+        return None
+    try:
+        from torch._dynamo.utils import counters
+        return int(counters['stats']['unique_graphs'])
+    except (ImportError, KeyError, TypeError):
+        return None
 
 
 # ---- what the machine can do ----------------------------------------------------------------------
@@ -196,8 +219,7 @@ def main():
     p.add_argument('--height', type=int, default=600)
     p.add_argument('--width', type=int, default=1000)
     p.add_argument('--seconds', type=float, default=6)
-    p.add_argument('--warm', type=int, default=30, help='iterations before the clock starts, at most')
-    p.add_argument('--round', type=int, default=5, help='iterations between two waits')
+    p.add_argument('--warm', type=int, default=10, help='iterations before the clock starts, at least')
     p.add_argument('--least', type=int, default=10, help='iterations, at least')
     p.add_argument('--limits', action='store_true')
     args = p.parse_args()

@@ -6,6 +6,18 @@
 . "$(dirname "$0")/tap.sh"
 BUNDLE=${BUNDLE:-}
 
+# ---- of what must be in it nothing is skipped ----
+mkdir -p "$T/part/tests" "$T/part/bench"
+for f in ohemtrain ohemdata ohempool tests/test_cuda bench/bench_gpu; do
+    cp /bin/true "$T/part/$f"
+done
+tools/bundle --build "$T/part" --out "$T/none" >"$T/out" 2>"$T/err"
+rc=$?
+want="66, what is missing and why, no archive"
+[ $rc = 66 ] && grep -q 'no ohemtrain-cuda.so' "$T/err" && grep -q 'needs nvcc and cuDNN' "$T/err" &&
+    [ ! -e "$T/none.tar.gz" ]
+result $? "without the plugin there is no bundle"
+
 if [ ! -x "$BUNDLE/bin/ohemtrain" ]; then
     skip "a bundle runs where it is put" "make bundle makes it, and runs this"
     echo "1..$n"

@@ -97,7 +97,7 @@ bench $lenet --sides synthetic
 [ $rc = 0 ] && grep -q '^NO GPU' "$T/err"
 result $? "on the CPU it goes through and says that no figure means anything"
 holds "a measurement has its rate, operations and bytes" \
-    "len(t) == 1 and t[0]['images_per_s'] > 0 and t[0]['iterations'] == 2 and t[0]['flop'] > 5e7 and t[0]['bytes'] > 1e7"
+    "len(t) == 1 and t[0]['images_per_s'] > 0 and t[0]['iterations'] == 8 and t[0]['rounds'] == 4 and t[0]['flop'] > 5e7 and t[0]['bytes'] > 1e7"
 holds "the file says that it proves nothing" "r[0]['proven'] == 'nothing: no GPU'"
 cp "$T/r.json" "$T/before.json"
 # shellcheck disable=SC2086
@@ -107,6 +107,44 @@ holds "--continue keeps what is there and measures the rest" \
 # shellcheck disable=SC2086
 bench $lenet --sides ohemtrain --budget 0
 holds "what the budget has no room for is said" "not t and r[-1]['kind'] == 'left_out'"
+# ---- what fails ----
+mkdir -p "$T/bad" "$T/good"
+printf '#!/bin/sh\necho no device >&2\nexit 69\n' >"$T/bad/ohemtrain"
+cat >"$T/bad/python" <<'END'
+#!/bin/sh
+# PyTorch is there; what uses it fails.  $SLOW: loading it does not end
+[ -z "${SLOW:-}" ] || [ "$*" != '-c import torch' ] || exec sleep 100
+[ "$1" = -c ] || { echo no compiler >&2; exit 1; }
+END
+chmod +x "$T/bad/ohemtrain" "$T/bad/python"
+ln -sf "$(realpath "$B/ohemdata")" "$T/bad/ohemdata"
+rm -f "$T/r.json"
+# shellcheck disable=SC2086
+bench $lenet --sides ohemtrain,synthetic --build "$T/bad"
+[ $rc = 70 ]
+result $? "ohemtrain fails: 70"
+holds "the failed rows have its words" \
+    "[(x['side'], x['words']) for x in r if x['kind'] == 'failed'] == [(s, 'exit 69: no device') for s in ('ohemtrain', 'synthetic')]"
+# shellcheck disable=SC2086
+bench $lenet --sides ohemtrain --continue
+[ $rc = 0 ]
+result $? "--continue tries again what failed: 0"
+holds "no failure is left of it" "len(t) == 1 and not [x for x in r if x['kind'] == 'failed']"
+# shellcheck disable=SC2086
+bench $lenet --sides eager,compile,ohemtrain --python "$T/bad/python"
+[ $rc = 0 ]
+result $? "a PyTorch that fails is no error"
+holds "but is said" \
+    "[(x['side'], x['words']) for x in r if x['kind'] == 'failed'] == [(s, 'exit 1: no compiler') for s in ('eager', 'compile')] and len(t) == 1"
+bench --no-gpu --only limits --python "$T/bad/python"
+[ $rc = 70 ]
+result $? "limits that fail: 70"
+# shellcheck disable=SC2086
+SLOW=1 timeout 20 python3 bench/gpu --build "$B" --out "$T/r.json" $lenet --python "$T/bad/python" --budget 2 \
+    >"$T/out" 2>"$T/err"
+rc=$?
+[ $rc = 0 ] && grep -q 'the budget was spent' "$T/out"
+result $? "loading PyTorch is within the budget"
 bench --no-gpu --nets vgg19
 [ $rc = 64 ]
 result $? "a net that does not exist: 64"
@@ -125,6 +163,7 @@ for a; do
 done
 "$(realpath "$B/ohemtrain")" "\$@"
 rc=\$?
+[ -z "\$run" ] || echo "] train: data x.lmdb: 512 records, 15 decode threads" >>"\$run/train.log"
 [ -z "\$run" ] || echo "] train: device cuda:0: 8 directions of convolutions: 5 algorithms, 3 plans (1 fused)" >>"\$run/train.log"
 exit \$rc
 END
@@ -135,9 +174,11 @@ END
     rc=$?
     holds "what convolutions run as is in the row" \
         "t[0]['convolutions'] == '8 directions of convolutions: 5 algorithms, 3 plans (1 fused)' and t[0]['not_recorded'] is None"
+    holds "how many threads decoded is in the row" "t[0]['decode_threads'] == 15"
     holds "$name" "round(t[0]['busy'], 6) == 0.42 and t[0]['sm_mhz'] == 1980 and t[0]['peak_mb'] == 2000 and 0 < t[0]['seconds'] < 0.7 and t[0]['loss'] > 1 and r[0]['proven'] is None"
 else
     skip "what convolutions run as is in the row" "no C compiler or no CUDA libraries"
+    skip "how many threads decoded is in the row" "no C compiler or no CUDA libraries"
     skip "$name" "no C compiler or no CUDA libraries"
 fi
 
@@ -148,7 +189,8 @@ sys.path.insert(0, 'bench')
 import gpu_report as g
 limits = dict(kind='limits', bf16_flop_per_s=1e15, copy_bytes_per_s=4e12)
 row = dict(kind='training', net='x', precision='bf16', side='ohemtrain', images_per_s=150.0, ms=10.0)
-row.update(g.of_limits(row, dict(flop=4e12, blobs=8e9, params=1e6), limits))
+row.update(g.work(row, dict(flop=4e12, blobs=8e9, params=1e6)))
+row.update(g.shares(row, limits))
 assert row['of_product'] == 0.4 and abs(row['bytes'] - (1e10 + 3.2e7)) < 1
 assert abs(row['of_copy'] - 0.2508) < 1e-6
 peers = [dict(row, side='eager', images_per_s=100.0), dict(row, side='compile', images_per_s=140.0)]
@@ -162,5 +204,48 @@ assert got == dict(eager=True, compile=False, softmax_loss_fwd=True, softmax_los
 assert 'MISSED' in g.table(rows + list(g.ratios(rows)))
 END
 rc=$?
+want=''
 result $rc "ratios and shares are what they say, and a missed target is called so"
+
+python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys, types
+sys.path.insert(0, 'bench')
+import gpu_report as g
+# 1000 iterations of 10 ms, of which one took a second more: rounds of 23, of which one is long
+times = [0.01 * i + (0.99 if i > 500 else 0) for i in range(1001)]
+rounds = g.split(times)
+assert {n for n, _ in rounds} == {23} and max(s for _, s in rounds) > 1, rounds
+r = g.of_rounds(8, rounds)
+assert abs(r['images_per_s'] - 800) < 1e-6 and r['mean_ms'] > 10.9 and r['iterations'] == 23 * 43, r
+assert g.round_of(0.01) == 25 and g.round_of(3) == 1
+# the other side: compiling is no warm-up
+sys.modules['peer_torch_frcnn'] = types.ModuleType('peer_torch_frcnn')
+import peer_torch_gpu as p
+import time
+took = [0.4, 0.4]
+def iteration():
+    time.sleep(took.pop() if took else 0.01)
+    done.append(time.monotonic())
+done = []
+each = p.warm_up(types.SimpleNamespace(warm=1, seconds=0.3, device='cpu'), iteration)
+assert 0.009 < each < 0.1 and done[-1] - done[1] >= 0.3, (each, len(done))
+END
+rc=$?
+result $rc "the rate is that of the median round, on both sides, after a warm-up without compiling"
+python3 - >"$T/out" 2>"$T/err" <<'END'
+import sys
+sys.path.insert(0, 'bench')
+import gpu_parity as p
+def run(kinds):
+    return dict(losses=[1.0, 2.0], kinds=kinds, pool={})
+def agrees(kinds):
+    return p.agrees('bits', p.differences(run(kinds), run(kinds), 0.1), 2)
+assert agrees(['train', 'pool']) and not agrees(['train', 'train'])
+how = {name: (other, by) for name, _, other, by in p.RUNS}
+sets = {name: more for name, more, _, _ in p.RUNS}
+assert how['measured'] == ('cpu', 'losses') and not [s for s in sets['measured'] if s == 'deterministic=true']
+assert how['bf16_again'] == ('bf16_same', 'bits') and sets['bf16_again'] == sets['bf16_same']
+END
+rc=$?
+result $rc "nets agree only if they trained from their pools"
 echo "1..$n"
