@@ -92,7 +92,8 @@ NETS_SRC := tests/run_nets.c $(wildcard tests/nets_*.c)
 TEST_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(wildcard tests/test_*.c) $(NETS_SRC),$(wildcard tests/*.c \
               tests/fuzz/fuzz_*.c)))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(filter-out %/bench_gpu.c,$(wildcard bench/bench_*.c)))
-GPU_TESTS   := $(filter $(B)/tests/test_cuda%,$(TESTS))
+HOST_TESTS  := $(filter $(B)/tests/test_cuda%,$(TESTS))
+GPU_TESTS   := $(HOST_TESTS) $(B)/tests/test_cudnn
 GPU_BENCHES := $(B)/bench/bench_gpu
 HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
 
@@ -221,8 +222,8 @@ $(B)/fake/%.o: %.c Makefile
 	$(if $(Q),@echo '  CC    $< (fake)')
 	$(Q)$(CC) $(CPPFLAGS) -Dot_cuda_open=ot_fake_cuda_open $(CUDA_HEADERS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(GPU_TESTS): $(HOST_CU)
-$(GPU_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
+$(HOST_TESTS): $(HOST_CU)
+$(HOST_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
 
 # What cuDNN itself says of what it is told; it is loaded when the test runs.
 $(B)/tests/test_cudnn.o: CPPFLAGS += $(CUDA_HEADERS)

@@ -16,6 +16,16 @@ void ot_gpu_contract(void (*const *what)(struct ot_dev *dev), int n)
             skip_because("%s", ot_err_str(&err, why, sizeof why));
         what[i](dev);
         assert_ok(ot_dev_ok(dev, &err), &err);
+        ot_gpu_tell(dev);
         ot_dev_close(dev);
     }
+}
+
+void ot_gpu_tell(const struct ot_dev *dev)
+{
+    if (dev && dev->unrecorded[0])
+        print_message("%s: iterations are not recorded, which is slower: %s\n", dev->name,
+                      dev->unrecorded);
+    if (dev && dev->distrusted[0])
+        print_message("%s: not used, as its result is another: %s\n", dev->name, dev->distrusted);
 }

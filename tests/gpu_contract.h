@@ -7,4 +7,8 @@
 /* Each of them on a GPU opened for it, deterministic; skips without one. */
 void ot_gpu_contract(void (*const *what)(struct ot_dev *dev), int n);
 
+/* Before a device is closed: what it found out about itself and goes on without, in the words of
+ * ohemtrain's log, which tools/gpu-check keeps.  Nothing where there is none. */
+void ot_gpu_tell(const struct ot_dev *dev);
+
 #endif

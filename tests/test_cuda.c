@@ -14,10 +14,12 @@
 #include "layers/bf16_math.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
+#include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 #include "tests/gpu_train.h"
+#include "tests/some_tests.h"
 
 /* ---- running a case ------------------------------------------------------------------------ */
 
@@ -351,21 +353,33 @@ static void report_layers_on(struct ot_dev *dev, const void *arg)
     dev->ops->free(dev, acc);
 }
 
-static void bad_data_is_reported_with_its_place_and_value(void **state)
+static void bad_data_on_the_host_is_reported_with_its_place_and_value(void **state)
 {
     (void)state;
     report_both(cpu, NULL);
-    if (gpu)
-        report_both(gpu, NULL);
     each_way(report_both, NULL);
 }
 
-static void bad_data_found_late_names_its_layer(void **state)
+static void bad_data_on_a_device_is_reported_with_its_place_and_value(void **state)
 {
     (void)state;
-    if (gpu)
-        report_layers_on(gpu, NULL);
+    if (!gpu)
+        skip_because("%s", why_no_gpu);
+    report_both(gpu, NULL);
+}
+
+static void bad_data_found_late_on_the_host_names_its_layer(void **state)
+{
+    (void)state;
     each_way(report_layers_on, NULL);
+}
+
+static void bad_data_found_late_on_a_device_names_its_layer(void **state)
+{
+    (void)state;
+    if (!gpu)
+        skip_because("%s", why_no_gpu);
+    report_layers_on(gpu, NULL);
 }
 
 /* ---- a whole net --------------------------------------------------------------------------- */
@@ -492,6 +506,7 @@ static void fifty_with(enum ot_compute compute, enum ot_gpu_job job,
     assert_ok(dev ? 0 : err.code, &err);
     ot_gpu_mine(cpu, job, &want);
     ot_gpu_mine(dev, job, &got);
+    ot_gpu_tell(dev);
     ot_dev_close(dev);
     print_message("compute %d, job %d: mean loss %.4f, in fp32 %.4f\n", (int)compute, (int)job,
                   mean_loss(&got), mean_loss(&want));
@@ -506,19 +521,25 @@ static struct ot_dev *open_gpu(const struct ot_dev_conf *conf, struct ot_err *er
     return ot_dev_open_conf("cuda:0", conf, err);
 }
 
-static void fifty_mined_iterations_in_bf16_learn_as_in_fp32(void **state)
+static void fifty_mined_iterations_in_bf16_on_the_host_learn_as_in_fp32(void **state)
 {
     (void)state;
+    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
+        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
     for (int job = 0; job < OT_GPU_JOBS; job++) {
-        if (gpu) {
-            fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, open_gpu);
-            fifty_with(OT_COMPUTE_TF32, (enum ot_gpu_job)job, open_gpu);
-        } else if (ot_test_cuda_host && ot_test_cuda_libraries) {
-            ot_test_cuda_way(7);
-            fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, ot_test_cuda_host);
-        } else {
-            skip_because("%s", why_no_gpu);
-        }
+        ot_test_cuda_way(7);
+        fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, ot_test_cuda_host);
+    }
+}
+
+static void fifty_mined_iterations_in_bf16_on_a_device_learn_as_in_fp32(void **state)
+{
+    (void)state;
+    if (!gpu)
+        skip_because("%s", why_no_gpu);
+    for (int job = 0; job < OT_GPU_JOBS; job++) {
+        fifty_with(OT_COMPUTE_BF16, (enum ot_gpu_job)job, open_gpu);
+        fifty_with(OT_COMPUTE_TF32, (enum ot_gpu_job)job, open_gpu);
     }
 }
 
@@ -548,6 +569,7 @@ static int close_all(void **state)
 {
     (void)state;
     ot_dev_close(cpu);
+    ot_gpu_tell(gpu);
     ot_dev_close(gpu);
     ot_dev_close(host);
     return 0;
@@ -566,8 +588,10 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(a_device_that_is_not_there_is_refused),
     cmocka_unit_test(auto_falls_back_to_the_cpu),
     cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
-    cmocka_unit_test(bad_data_is_reported_with_its_place_and_value),
-    cmocka_unit_test(bad_data_found_late_names_its_layer),
+    cmocka_unit_test(bad_data_on_the_host_is_reported_with_its_place_and_value),
+    cmocka_unit_test(bad_data_on_a_device_is_reported_with_its_place_and_value),
+    cmocka_unit_test(bad_data_found_late_on_the_host_names_its_layer),
+    cmocka_unit_test(bad_data_found_late_on_a_device_names_its_layer),
 };
 
 /* Last: under compute-sanitizer they take longest, and may not come to their end in time. */
@@ -576,7 +600,8 @@ static const struct CMUnitTest nets[] = {
     cmocka_unit_test(a_small_faster_rcnn_trains_on_a_device_as_on_the_cpu),
     cmocka_unit_test(fifty_mined_iterations_on_the_host_decide_as_on_the_cpu),
     cmocka_unit_test(fifty_mined_iterations_on_a_device_decide_as_on_the_cpu),
-    cmocka_unit_test(fifty_mined_iterations_in_bf16_learn_as_in_fp32),
+    cmocka_unit_test(fifty_mined_iterations_in_bf16_on_the_host_learn_as_in_fp32),
+    cmocka_unit_test(fifty_mined_iterations_in_bf16_on_a_device_learn_as_in_fp32),
 };
 
 static void add(size_t k, const struct ot_cuda_case *c, bool device)
@@ -611,13 +636,10 @@ static size_t add_formats(size_t n, const struct ot_cuda_case *c)
     return n;
 }
 
-/* test_cuda ['softsign*']: a pattern of names */
 int main(int argc, char **argv)
 {
     size_t n = 0;
 
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     while (tests[n].name)
         n++;
     for (size_t i = 0; i < LISTS; i++)
@@ -626,5 +648,5 @@ int main(int argc, char **argv)
     OT_BUG_IF(n + sizeof nets / sizeof nets[0] > MAX_TESTS);
     memcpy(tests + n, nets, sizeof nets);
     n += sizeof nets / sizeof nets[0];
-    return _cmocka_run_group_tests("tests", tests, n, open_all, close_all);
+    return ot_some_tests(argc, argv, tests, n, open_all, close_all);
 }

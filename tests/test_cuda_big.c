@@ -13,6 +13,7 @@
 #include "layers/neuron_math.h"
 #include "tests/check.h"
 #include "tests/gpu_host.h"
+#include "tests/some_tests.h"
 
 enum { W = 61, WINDOWS = 6 };
 
@@ -218,10 +219,9 @@ static void on_a_device(test_of_size *test)
     if (!gpu)
         skip_because("%s", why_no_gpu);
     while (k < sizeof sizes / sizeof sizes[0] && test(gpu, sizes[k]))
-        k++;
+        print_message("%zu values\n", sizes[k++]);
     if (!k)
         skip_because("%s has not the memory for %zu MiB", gpu->name, sizes[0] >> 17);
-    print_message("up to %zu values\n", sizes[k - 1]);
 }
 
 static void on_the_host(test_of_size *test)
@@ -267,7 +267,7 @@ static int close_all(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(element_wise_kernels_reach_all_of_an_array_on_the_host),
@@ -278,5 +278,5 @@ int main(void)
         cmocka_unit_test(pooling_reaches_all_of_an_array_of_a_device),
     };
 
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return OT_SOME_TESTS(argc, argv, tests, open_all, close_all);
 }

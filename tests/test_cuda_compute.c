@@ -10,10 +10,12 @@
 #include "base/mem.h"
 #include "layers/bf16_math.h"
 #include "tests/check.h"
+#include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 #include "tests/mininet.h"
+#include "tests/some_tests.h"
 
 #define CONV(type, param) \
     "layer { type: '" type "' bottom: 'a' top: 'b' convolution_param { " param " } }"
@@ -169,6 +171,7 @@ static void compare_on_a_device(bool deterministic)
         shaken = conf.compute == OT_COMPUTE_FP32 ? 1e-4 : 4e-3;
         compare_all(dev, conf.compute);
         shaken = 0.0;
+        ot_gpu_tell(dev);
         ot_dev_close(dev);
     }
 }
@@ -700,7 +703,7 @@ static int close_cpu(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_compute_on_a_device_agrees_with_the_cpu),
@@ -728,5 +731,5 @@ int main(void)
         cmocka_unit_test(what_was_chosen_is_told),
     };
 
-    return cmocka_run_group_tests(tests, open_cpu, close_cpu);
+    return OT_SOME_TESTS(argc, argv, tests, open_cpu, close_cpu);
 }

@@ -11,6 +11,7 @@
 #include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
+#include "tests/some_tests.h"
 
 enum { WAYS = 10 }; /* late, at once, and seeds */
 
@@ -748,7 +749,7 @@ static int whole_again(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define ADD(name) cmocka_unit_test_setup(the_fake_##name, whole_again),
@@ -772,5 +773,5 @@ int main(void)
         cmocka_unit_test(the_contract_holds_on_a_device),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "tests/check.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_race.h"
+#include "tests/some_tests.h"
 
 static void wrong_kernels_are_told_and_right_ones_are_not(void **state)
 {
@@ -31,11 +32,11 @@ static void wrong_kernels_are_told_and_right_ones_are_not(void **state)
     assert_true(seen > 10);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_kernels_are_told_and_right_ones_are_not),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_train.h"
+#include "tests/some_tests.h"
 #include "trainer/net.h"
 
 enum { WARM = 20, SIZES = 3, MIB8 = 8 << 20 };
@@ -128,11 +129,11 @@ static void a_change_of_size_neither_waits_nor_allocates_nor_measures(void **sta
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_of_size_neither_waits_nor_allocates_nor_measures),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
 #include "tests/gpu_host.h"
+#include "tests/some_tests.h"
 
 enum { WAYS = 6, LARGE = 50000, MANY = 12, MARKS = 40 };
 
@@ -298,7 +299,7 @@ static void transfers_on_a_device_do_not_mix(void **state)
     ot_gpu_contract(what, sizeof what / sizeof what[0]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_uploads_that_follow_each_other_do_not_mix),
@@ -312,5 +313,5 @@ int main(void)
         cmocka_unit_test(transfers_on_a_device_do_not_mix),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 
 #include "tests/check.h"
+#include "tests/some_tests.h"
 
 #if __has_include(<cudnn.h>)
 #    include "cuda/conv_graph.h"
@@ -352,7 +353,7 @@ static void skipped(void **state)
 
 #endif
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cudnn_plans_every_way_of_each_convolution),
@@ -362,5 +363,5 @@ int main(void)
         cmocka_unit_test(what_is_no_convolution_has_no_plan),
     };
 
-    return cmocka_run_group_tests(tests, load, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, load, NULL);
 }
