@@ -289,16 +289,26 @@ class Budget:
         return most if room is None else room if most is None else min(room, most)
 
 
-def run_process(command, log, env=None, seconds=None):
-    """Runs a process to its end or to the deadline, both outputs into a file: (exit status or None
-    when it was stopped, seconds)."""
+def run_process(command, log, env=None, seconds=None, watch=None):
+    """Runs a process to its end or to the deadline, or until watch(), asked twice a second, says
+    stop, both outputs into a file: (exit status or None when it was stopped, seconds)."""
     start = time.monotonic()
+    end = None if seconds is None else start + seconds
+
+    def wait_for(p):
+        while watch and (end is None or time.monotonic() + 0.5 < end):
+            try:
+                return p.wait(0.5)
+            except subprocess.TimeoutExpired:
+                if watch():
+                    raise
+        return p.wait(None if end is None else max(0, end - time.monotonic()))
     with open(log, 'wb') as f, subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=f,
             stderr=subprocess.STDOUT, start_new_session=True) as p:
         code = None
         try:
-            code = p.wait(seconds)
+            code = wait_for(p)
         except subprocess.TimeoutExpired:
             for how, wait in ((signal.SIGTERM, 5), (signal.SIGKILL, None)):
                 try:

@@ -10,42 +10,67 @@ if ! command -v python3 >/dev/null; then
     exit 0
 fi
 mkdir -p "$T/build/tests" "$T/bin"
-cat >"$T/build/tests/test_cuda" <<'END'
+cat >"$T/build/tests/test_cuda" <<'PLAYED'
 #!/bin/bash
-# three tests on a device, one not; $FAIL: one fails, $HANG: the last does not end
-pass() { # NAME
-    [ -z "${SKIPALL:-}" ] || [ "${1#*device}" = "$1" ] ||
-        { printf '[ RUN      ] %s\n[  SKIPPED ] %s\n' "$1" "$1"; return; }
-    printf '[ RUN      ] %s\n[       OK ] %s\n' "$1" "$1"
-}
-[ -n "${1:-}" ] || pass a_line_says_what_is_missing
-pass 'relu: on a device as on the CPU'
-[ -z "${SKIPALL:-}" ] || exit 0
-echo '[ RUN      ] pool: on a device as on the CPU'
-if [ -n "${FAIL:-}" ]; then
-    echo '[  ERROR   ] --- pool: output 0[3]: the CPU says 1, CUDA 2'
-    echo '[  FAILED  ] pool: on a device as on the CPU'
-else
-    echo '[       OK ] pool: on a device as on the CPU'
-fi
-echo '[ RUN      ] lrn: on a device as on the CPU'
-[ -z "${HANG:-}" ] || sleep 60
-if [ -n "${SKIP:-}" ]; then
-    echo 'no driver here'
-    echo '[  SKIPPED ] lrn: on a device as on the CPU'
-else
-    echo '[       OK ] lrn: on a device as on the CPU'
-fi
-[ -z "${FAIL:-}" ] || { echo '[  FAILED  ] tests: 1 test(s), listed below:'
-    echo '[  FAILED  ] pool: on a device as on the CPU'; exit 1; }
-END
+# Three cases on a device, one of none and one on the host, chosen as tests/some_tests.h has it.
+# $FAIL, $HANG, $DIE, $BREAK: the case that does; $GONE: what broke stays so.
+cases=('a_line_says_what_is_missing' 'relu: on a device as on the CPU' 'relu: on the host as on the CPU'
+    'pool: on a device as on the CPU' 'lrn: on a device as on the CPU')
+[ "${0##*/}" = test_cuda ] || cases=('transfers_on_a_device' 'transfers')
+list='' behind='' skip='' pattern='*' lost=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --list) list=1 ;;
+    --behind) behind=$2; shift ;;
+    --skip) skip=$2; shift ;;
+    *) pattern=$1 ;;
+    esac
+    shift
+done
+[ -z "${GONE:-}" ] || [ -z "$behind" ] || SKIPALL=1
+says() { printf '[ %8s ] %s\n' "$1" "$2"; }
+failed() { echo "[  ERROR   ] --- $2"; says ' FAILED ' "$1"; status=1; }
+status=0
+for name in "${cases[@]}"; do
+    if [ -n "$behind" ]; then
+        [ "$name" != "$behind" ] || behind=''
+        continue
+    fi
+    # shellcheck disable=SC2053
+    [[ $name == $pattern ]] && [[ -z $skip || $name != $skip ]] || continue
+    if [ -n "$list" ]; then echo "$name"; continue; fi
+    says 'RUN     ' "$name"
+    [ "$name" != "${HANG:-}" ] || sleep 60
+    [ "$name" != "${DIE:-}" ] || exit 139
+    if [ -n "${SKIPALL:-}" ] && [[ $name == *on?a?device* ]] || [ "$name" = "${SKIP:-}" ]; then
+        echo 'no driver here'
+        says ' SKIPPED' "$name"
+    elif [ -n "$lost" ] && [[ $name == *on?a?device* ]]; then
+        failed "$name" 'cuda:0: no memory: an illegal memory access was encountered'
+    elif [ "$name" = "${BREAK:-}" ]; then
+        lost=1
+        failed "$name" 'ot_dev_ok: cuda:0: pool_fwd: an illegal memory access was encountered'
+    elif [ "$name" = "${FAIL:-}" ]; then
+        failed "$name" 'pool: output 0[3]: the CPU says 1, CUDA 2'
+    else
+        [ -z "${WARN:-}" ] || echo 'cuda:0: not used, as its result is another: plan 3 of cuDNN'
+        says '      OK' "$name"
+    fi
+done
+exit $status
+PLAYED
+pool='pool: on a device as on the CPU'
+lrn='lrn: on a device as on the CPU'
+relu='relu: on a device as on the CPU'
 cat >"$T/bin/compute-sanitizer" <<'END'
 #!/bin/bash
 tool=$2
 echo '========= COMPUTE-SANITIZER'
 while [ "${1#*/test_cuda}" = "$1" ]; do shift; done
 [ -z "${REFUSED:-}" ] || { echo '========= Error: Device not supported'; SKIPALL=1 "$@"; exit; }
-"$@" || exit
+"$@"
+code=$?
+[ $code = 0 ] || { echo '========= ERROR SUMMARY: 0 errors'; exit $code; }
 if [ "$tool" = "${BROKEN:-}" ]; then
     echo '========= Invalid __global__ write of size 4 bytes'
     echo '=========     at relu_bwd(float *)+0x90 in cuda/neuron.cu:41'
@@ -54,21 +79,28 @@ if [ "$tool" = "${BROKEN:-}" ]; then
     exit 86
 fi
 if [ "$tool" = "${FOREIGN:-}" ]; then
-    echo '========= Uninitialized __global__ memory read of size 4 bytes'
-    echo '=========     at void cudnn::cnn::conv<int>(float *)+0x90'
-    echo '=========     by thread (32,0,0) in block (0,0,0)'
+    for _ in 1 2; do
+        echo '========= Uninitialized __global__ memory read of size 4 bytes'
+        echo '=========     at void cudnn::cnn::conv<int>(float *)+0x90'
+        echo '=========     by thread (32,0,0) in block (0,0,0)'
+        echo '=========     Saved host backtrace up to driver entry point at kernel launch time'
+        echo '=========     Host Frame: ot_dev_run in device.h:41 [0x9]'
+        echo '========='
+    done
     [ -z "${OURS:-}" ] || printf '%s\n' '========= Uninitialized __global__ memory read of size 4 bytes' \
-        '=========     at void softmax<int>(float *)+0x90 in softmax.cu:41'
-    echo "========= ERROR SUMMARY: $((1 + ${OURS:-0})) errors"
+        "=========     at void softmax<int>(float *)+0x90$OURS" '========='
+    echo '========= ERROR SUMMARY: 131072 errors'
+    echo "========= ERROR SUMMARY: $((131070 - 0${OURS:+1})) errors were not printed. Use --print-limit option to adjust the number of printed errors"
     exit 86
 fi
 [ "$tool" != racecheck ] || echo '========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)'
 [ "$tool" = racecheck ] || echo '========= ERROR SUMMARY: 0 errors'
 END
 chmod +x "$T/build/tests/test_cuda" "$T/bin/compute-sanitizer"
+cp "$T/build/tests/test_cuda" "$T/transfer" # into the build where a test wants it
 
-check() { # ARGS..: sets rc
-    rm -f "$T/r.json"
+check() { # ARGS..: sets rc; $KEEP: on top of what there is
+    [ -n "${KEEP:-}" ] || rm -f "$T/r.json"
     PATH=$T/bin:$PATH timeout 60 python3 tools/gpu-check --no-gpu --build "$T/build" --out "$T/r.json" \
         --logs "$T/logs" "$@" >"$T/out" 2>"$T/err"
     rc=$?
@@ -83,24 +115,57 @@ holds() { # NAME PYTHON: an expression of r, the result
 check --only tests,memcheck,racecheck
 [ $rc = 0 ]
 result $? "all passed: exit status 0"
-holds "passed tests are counted" "p['tests']['programs'][0]['passed'] == 4"
+holds "what is on a device and what needs none is run and counted, and no emulation" \
+    "p['tests']['programs'][0]['passed'] == 4 == p['tests']['programs'][0]['cases']"
 holds "the sanitizers' summaries are kept" \
     "p['memcheck']['summary'] == ['ERROR SUMMARY: 0 errors'] and p['racecheck']['errors'] == 0"
-holds "the sanitizers run what is on a device" "p['memcheck']['passed'] == 3"
+holds "the sanitizers run what is on a device" "p['memcheck']['passed'] == 3 == p['memcheck']['cases']"
 holds "without a GPU nothing is proven" "r['verdict'] == 'nothing proven: no GPU'"
+check --only tests --host
+holds "the emulation is run where it is asked for" "p['tests']['programs'][0]['passed'] == 5"
 
-FAIL=1 check --only tests
+FAIL=$pool check --only tests
 [ $rc = 1 ]
 result $? "a failed test: exit status 1"
 grep -q '^    pool: on a device as on the CPU: .*CUDA 2' "$T/err"
 result $? "and it is said at once"
 holds "its words are kept" \
-    "'the CPU says 1, CUDA 2' in p['tests']['programs'][0]['failures']['pool: on a device as on the CPU']"
+    "'the CPU says 1, CUDA 2' in p['tests']['programs'][0]['failures']['$pool'] and p['tests']['programs'][0]['passed'] == 3"
+WARN=1 check --only tests,memcheck
+holds "what the device distrusts is kept" \
+    "r['warnings'] == [x + ': test_cuda: not used, as its result is another: plan 3 of cuDNN' for x in ('tests', 'memcheck')]"
 
-SKIP=1 check --only tests
-holds "what skips on a device is named" \
-    "p['tests']['programs'][0]['skipped_on_device'] == ['lrn: on a device as on the CPU']"
+SKIP=$lrn check --only tests
+holds "what skips on a device is named" "p['tests']['programs'][0]['skipped_on_device'] == ['$lrn']"
 
+# ---- a device that a case breaks ----
+BREAK=$relu check --only tests
+[ $rc = 1 ]
+result $? "a case that broke the device: exit status 1"
+holds "it alone failed, the rest ran in a new process" \
+    "[p['tests']['programs'][0][k] for k in ('passed', 'failed', 'broke_device', 'restarts', 'device_lost')] == [3, 1, ['$relu'], 1, []]"
+BREAK=$relu GONE=1 check --only tests
+holds "what could not run for it is told apart" \
+    "[p['tests']['programs'][0][k] for k in ('passed', 'failed', 'skipped', 'device_lost')] == [1, 1, 0, ['$pool', '$lrn']]"
+BREAK=$pool check --only memcheck
+[ $rc = 1 ]
+result $? "likewise under a sanitizer"
+holds "where the rest runs too" "[p['memcheck']['programs'][0][k] for k in ('passed', 'broke_device')] == [2, ['$pool']]"
+HANG=$pool check --only tests --silence 1
+[ $rc = 1 ]
+result $? "a case that says nothing for long: exit status 1"
+holds "it hung, the rest ran in a new process" \
+    "[p['tests']['programs'][0][k] for k in ('passed', 'failed', 'hung', 'restarts')] == [3, 0, ['$pool'], 1]"
+DIE=$lrn check --only tests
+[ $rc = 1 ]
+result $? "a program that dies: exit status 1"
+holds "it died in a case" "p['tests']['programs'][0]['died'] == {'$lrn': 'exit 139'}"
+HANG=$pool check --only memcheck --silence 1
+[ $rc = 0 ]
+result $? "a case over which a sanitizer takes long is no failure"
+holds "but it is passed over and left out" "r['left_out'][0] == 'memcheck: test_cuda: $pool' and p['memcheck']['passed'] == 2"
+
+# ---- what a sanitizer finds ----
 BROKEN=memcheck check --only memcheck,racecheck
 [ $rc = 1 ]
 result $? "an error that a sanitizer found: exit status 1"
@@ -110,27 +175,63 @@ holds "the error, its place and its kernel are kept" \
 FOREIGN=initcheck check --only initcheck
 [ $rc = 0 ]
 result $? "what cuDNN's kernels read of their workspace is no failure"
-holds "but it is counted" \
-    "p['initcheck']['errors'] == 0 and p['initcheck']['of_libraries'] == 1 and 'cudnn::cnn::conv' in p['initcheck']['kernels']"
-FOREIGN=initcheck OURS=1 check --only initcheck
+holds "but it is counted, and what was not printed is said" \
+    "[p['initcheck'][k] for k in ('errors', 'of_libraries', 'not_printed')] == [0, 2, 131070] and p['initcheck']['kernels'] == {'cudnn::cnn::conv': 2} and r['left_out'][0] == 'initcheck: test_cuda: 131070 reports were not printed'"
+FOREIGN=initcheck OURS=' in softmax.cu:41' check --only initcheck
 [ $rc = 1 ]
 result $? "what a kernel of ours reads so is one"
+holds "it comes first" "p['initcheck']['errors'] == 1 and 'softmax.cu:41' in p['initcheck']['found'][0]"
+FOREIGN=initcheck OURS=' ' check --only initcheck
+holds "a kernel without a line is a library's" "p['initcheck']['of_libraries'] == 3"
+printf '\0_Z7softmaxIiEvPf\0' >"$T/build/ohemtrain-cuda.so"
+FOREIGN=initcheck OURS=' ' check --only initcheck
+holds "unless the plugin has it" "p['initcheck']['errors'] == 1 and p['initcheck']['of_libraries'] == 2"
+rm "$T/build/ohemtrain-cuda.so"
 
 REFUSED=1 check --only memcheck
 [ $rc = 0 ]
 result $? "a device that the sanitizer does not support is no failure"
 holds "but it is said" "'does not support' in r['left_out'][0] and not p['memcheck']['ran']"
 
-HANG=1 check --only tests --tests-budget 1
-[ $rc = 1 ]
-result $? "a test program that does not end fails"
-holds "and is named with the test in which it hung" \
-    "p['tests']['programs'][0]['died_in'] == ['lrn: on a device as on the CPU'] and p['tests']['programs'][0]['status'] is None"
+# ---- time ----
+HANG=$lrn check --only tests --tests-budget 2
+[ $rc = 0 ]
+result $? "a test program stopped at its deadline has not failed"
+holds "what it did not come to is said" \
+    "p['tests']['programs'][0]['not_run'] == ['$lrn'] and r['left_out'][0] == 'test_cuda: stopped after 3 of 4 cases'"
 
-HANG=1 check --only memcheck --sanitizer-budget 1
+HANG=$lrn check --only memcheck,racecheck --sanitizer-budget 2
 [ $rc = 0 ]
 result $? "a sanitizer stopped at its deadline is no failure"
-holds "but what it did not come to is said" "len(r['left_out']) == 1 and p['memcheck']['passed'] == 2"
+holds "but after how many cases is said" \
+    "r['left_out'][0].startswith('memcheck: test_cuda: stopped after 2 of 3 cases') and p['memcheck']['passed'] == 2"
+KEEP=1 check --only memcheck
+[ $rc = 64 ] && grep -q -- '--continue' "$T/err"
+result $? "a result that is there is not written over"
+cp "$T/r.json" "$T/before.json"
+KEEP=1 check --only memcheck,tests --continue
+holds "it is gone on with, from where it stopped" \
+    "p['memcheck']['passed'] == 3 and not p['memcheck']['left_out'] and p['tests']['ok'] and p['racecheck']['passed'] == 2 and len(r['calls']) == 2"
+FAIL=$lrn KEEP=1 check --only memcheck,tests,racecheck --continue
+holds "what ran whole is kept" "p['memcheck']['ok'] and p['tests']['ok'] and not p['racecheck']['ok']"
+echo >>"$T/build/tests/test_cuda"
+KEEP=1 check --only memcheck --continue
+holds "that of other programs is put aside, and all is run" "list(p) == ['memcheck'] and len(r['calls']) == 1"
+python3 -c "import json; assert len(json.load(open('$T/r.1.json'))['calls']) == 3" 2>>"$T/err"
+result $? "and not lost"
+rm -f "$T/r.1.json"
+echo '[]' >"$T/r.json"
+KEEP=1 check --only tests --continue
+[ $rc = 64 ] && [ "$(cat "$T/r.json")" = '[]' ]
+result $? "a file of something else is left alone: 64"
+
+cp "$T/transfer" "$T/build/tests/test_cuda_transfer"
+HANG=$relu check --only memcheck,racecheck,initcheck,synccheck --budget 12
+holds "each tool has an even share of the time, and in it each program" \
+    "all(p[t]['programs'][0]['passed'] == 1 and 1 < p[t]['programs'][1]['seconds'] < 5 for t in ('memcheck', 'racecheck', 'initcheck', 'synccheck'))"
+check --only tests
+holds "of other programs that is run which is on a device" "p['tests']['programs'][1]['cases'] == 1"
+rm "$T/build/tests/test_cuda_transfer"
 
 check --budget 0
 [ $rc = 1 ]
@@ -192,23 +293,29 @@ result $rc "programs see one GPU, the one asked for, numbered as the driver's to
 
 # ---- with a driver played by a library ----
 if fake_driver 2>"$T/err" && python3 bench/gpu_machine.py --library-versions 2>/dev/null | grep -q cudnn; then
-    rm -f "$T/r.json"
-    LD_LIBRARY_PATH=$T/driver timeout 60 python3 tools/gpu-check --build "$T/build" --only tests \
-        --out "$T/r.json" --logs "$T/logs" >"$T/out" 2>"$T/err"
-    rc=$?
+    drive() { # ARGS..
+        rm -f "$T/r.json"
+        LD_LIBRARY_PATH=$T/driver PATH=$T/bin:$PATH timeout 60 python3 tools/gpu-check \
+            --build "$T/build" --out "$T/r.json" --logs "$T/logs" "$@" >"$T/out" 2>"$T/err"
+        rc=$?
+    }
+    drive --only tests,memcheck
     [ $rc = 0 ]
     result $? "on a GPU: exit status 0 when all passed"
-    holds "the verdict is that all passed" "r['verdict'] == 'passed'"
+    holds "the verdict names what is left out" \
+        "r['verdict'] == 'passed, 4 left out: ' + '; '.join(x + ': not asked for' for x in ('nets', 'racecheck', 'initcheck', 'synccheck'))"
     holds "the machine is described" "r['machine']['gpu'] == dict(name='Fake GPU', index=0, bus='0000:17:00.0', memory_mib=81920, capability='9.0', multiprocessors=132, l2_mib=50, driver_cuda='13.2.0', driver='580.1') and r['machine']['libraries']['libcudnn.so.9']['version']"
-    SKIPALL=1 LD_LIBRARY_PATH=$T/driver timeout 60 python3 tools/gpu-check --build "$T/build" --only tests \
-        --out "$T/r.json" --logs "$T/logs" >"$T/out" 2>"$T/err"
-    rc=$?
+    SKIPALL=1 drive --only tests
     want="1, every test on a device was skipped"
     [ $rc = 1 ] && grep -q 'every test on a device was skipped' "$T/r.json"
     result $? "on a GPU: nothing but skips is a failure"
+    SKIPALL=1 drive --only memcheck
+    [ $rc = 1 ] && grep -q 'every case was skipped' "$T/r.json"
+    result $? "on a GPU: nor is a sanitizer over nothing a success"
 else
-    for name in "on a GPU: exit status 0 when all passed" "the verdict is that all passed" \
-        "the machine is described" "on a GPU: nothing but skips is a failure"; do
+    for name in "on a GPU: exit status 0 when all passed" "the verdict names what is left out" \
+        "the machine is described" "on a GPU: nothing but skips is a failure" \
+        "on a GPU: nor is a sanitizer over nothing a success"; do
         skip "$name" "no C compiler or no CUDA libraries"
     done
 fi
