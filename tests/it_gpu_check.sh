@@ -244,12 +244,14 @@ import sys
 sys.path.insert(0, 'bench')
 import gpu_parity as p
 def run(losses, **pool):
-    return dict(losses=losses, kinds=['train'] * len(losses), pool=pool)
+    return dict(losses=losses, kinds=['train', 'pool'][:len(losses)], pool=pool)
 def says(how, b, a=run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6))):
     return p.agrees(how, p.differences(a, b, 1e-3), 2)
 near = run([2.0, 1.0005], x=(0, 1, 5), y=(2, 0, 6))
 assert says('losses', near) and not says('bits', near)
 assert says('bits', run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6)))
+fresh = dict(run([2.0, 1.0], x=(0, 1, 5), y=(2, 0, 6)), kinds=['train'] * 2)
+assert not says('losses', fresh, fresh), 'nothing came from the pool'
 assert not says('losses', run([2.0, 1.002], x=(0, 1, 5), y=(2, 0, 6))), 'a loss too far'
 assert not says('losses', run([2.0, 1.0], x=(0, 1, 5), y=(1, 0, 6))), 'another state'
 assert not says('losses', run([2.0, 1.0], x=(0, 1, 5))), 'a row is missing'
