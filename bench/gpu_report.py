@@ -108,7 +108,7 @@ def table(rows):
     for r in (r for r in rows if r['kind'] == 'loss'):
         rate = f'{r["bytes_per_s"] / 1e12:.2f} TB/s, {r["of_copy"]:.0%} of copy' \
             if 'bytes_per_s' in r else f'{r["flop_per_s"] / 1e12:.1f} TFLOP/s'
-        lines.append(f'{r["kernel"]} {"x".join(map(str, r["shape"]))}: {r["ms"]:.3f} ms, {rate}')
+        lines.append(f'{r["kernel"]} {r.get("stored", "")} {"x".join(map(str, r["shape"]))}: {r["ms"]:.3f} ms, {rate}')
     for r in (r for r in rows if r['kind'] == 'ratio'):
         what = r.get('kernel') or f'{r["net"]} {r["precision"]}'
         lines.append(f'{what} against {r["against"]}: {r["ratio"]:.2f} (target {r["target"]}): '

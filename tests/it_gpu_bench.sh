@@ -60,14 +60,24 @@ fi
 
 # ---- the loss's kernels ----
 if [ -x "$B/bench/bench_gpu" ]; then
-    timeout 60 "$B/bench/bench_gpu" cpu 2 21 256 >"$T/out" 2>"$T/err"
+    timeout 60 "$B/bench/bench_gpu" cpu small >"$T/out" 2>"$T/err"
     rc=$?
-    want="copy, forward, backward, product"
-    [ $rc = 0 ] && [ "$(sed 's/{"kernel": "\([a-z_]*\)".*/\1/' "$T/out" | tr '\n' ' ')" = \
-        "copy softmax_loss_fwd softmax_loss_bwd gemm " ]
-    result $? "bench_gpu times the fused loss beside a copy"
+    want="a line of each, with its bytes"
+    [ $rc = 0 ] && python3 - "$T/out" 2>>"$T/err" <<'END'
+import json, sys
+r = {v['kernel']: v for v in map(json.loads, open(sys.argv[1]))}
+want = ['copy', 'gemm', 'bn_stats', 'sgd', 'proposal'] + [
+    k + way for k in ('softmax_loss', 'bn_scale_relu', 'relu', 'max_pool', 'roi_pool', 'psroi_pool')
+    for way in ('_fwd', '_bwd')]
+assert sorted(r) == sorted(want), sorted(set(r) ^ set(want))
+maps = 4 * 2 * 8 * 14 * 14
+assert r['bn_scale_relu_bwd']['bytes'] == 5 * maps and r['relu_fwd']['bytes'] == 2 * maps
+assert r['sgd']['bytes'] == 6 * 4 * 50000 and r['roi_pool_fwd']['bytes'] == 4 * (16 * 10 * 12 + 2 * 9 * 16 * 49)
+assert all(v['ms'] > 0 and 'of_copy' in v for v in r.values() if v['kernel'] != 'gemm')
+END
+    result $? "bench_gpu times the fused loss and what trains nets beside a copy"
 else
-    skip "bench_gpu times the fused loss beside a copy" "not built"
+    skip "bench_gpu times the fused loss and what trains nets beside a copy" "not built"
 fi
 
 # ---- the runner ----

@@ -17,6 +17,7 @@ BEGIN {
     may["trainer"] = " base proto layers data mining "
     may["tools"] = " base proto layers data mining trainer "
     may["tests"] = may["bench"] = " base proto layers cuda data mining trainer tools "
+    may["tests"] = may["tests"] "bench "
 
     door["oneapi/"] = "^layers/([a-z0-9_]*_cpu\\.c|cpu_[a-z0-9_]*\\.[ch])$"
     door["dnnl"] = door["oneapi/"]
