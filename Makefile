@@ -101,7 +101,7 @@ HDR   := $(sort $(wildcard $(addsuffix /*.h,$(LIB_DIRS))))
 # Its kernels are the same in a bundle, and nvcc is slow.
 CU         := $(BUILD)/$(MODE)/plugin
 PLUGIN     := $(if $(filter 1,$(USE_CUDA)),$(B)/ohemtrain-cuda.so)
-PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin/%.o,base/err.c $(filter-out cuda/none.c cuda/load.c,\
+PLUGIN_OBJ := $(patsubst %.c,$(B)/plugin/%.o,base/err.c base/hash.c $(filter-out cuda/none.c cuda/load.c,\
                 $(sort $(wildcard cuda/*.c)))) \
               $(patsubst %.cu,$(CU)/%.o,$(sort $(wildcard cuda/*.cu)))
 # One architecture compiled, and PTX of the oldest for all others.

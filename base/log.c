@@ -60,10 +60,10 @@ void ot_log_at(enum ot_log_level level, const char *module, const char *src, int
             put_glog(stderr, level, src, src_line, line, len);
         else
             (void)fprintf(stderr, "%8.3fs %s\n", ot_now_s(), line);
-        if (file) {
-            put_glog(file, level, src, src_line, line, len);
-            (void)fflush(file);
-        }
+    }
+    if (file && (level <= OT_LOG_INFO || level <= max_level)) {
+        put_glog(file, level, src, src_line, line, len);
+        (void)fflush(file);
     }
     (void)pthread_mutex_unlock(&lock);
 }

@@ -25,7 +25,8 @@ enum ot_log_level { OT_LOG_ERROR, OT_LOG_WARN, OT_LOG_INFO, OT_LOG_DEBUG };
 void ot_log_at(enum ot_log_level level, const char *module, const char *src, int src_line,
                const char *fmt, ...) OT_PRINTF(5, 6);
 void ot_log_err(const char *module, const struct ot_err *err); /* the error's one line */
-void ot_log_set_level(enum ot_log_level level);                /* default OT_LOG_INFO */
+/* Of stderr; default OT_LOG_INFO.  The log file has no less than that. */
+void ot_log_set_level(enum ot_log_level level);
 int ot_log_open(const char *path, struct ot_err *err); /* also append to this file from now on */
 void ot_log_close(void);
 /* stderr gets what the file gets, and no progress line: for those who pipe it into a parser. */

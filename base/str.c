@@ -131,18 +131,3 @@ int ot_edit_distance(const char *a, const char *b)
     }
     return row[nb];
 }
-
-unsigned long long ot_hash64_more(unsigned long long hash, const void *bytes, size_t n)
-{
-    const unsigned char *p = bytes;
-    uint64_t h = hash;
-
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
-
-unsigned long long ot_hash64(const void *bytes, size_t n)
-{
-    return ot_hash64_more(0xcbf29ce484222325u, bytes, n);
-}

@@ -42,11 +42,6 @@ void ot_str_json_num(struct ot_str *s, double v);
 /* Edit distance (Levenshtein); used for "did you mean". */
 int ot_edit_distance(const char *a, const char *b);
 
-/* FNV-1a, 64 bit: fingerprints of configs and records, not security. */
-unsigned long long ot_hash64(const void *bytes, size_t n);
-/* The hash of what `hash` stands for with these bytes behind it; begins with ot_hash64("", 0). */
-unsigned long long ot_hash64_more(unsigned long long hash, const void *bytes, size_t n);
-
 #ifdef __cplusplus
 }
 #endif

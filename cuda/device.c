@@ -28,7 +28,8 @@ bool ot_cudnn_bad(struct ot_dev *dev, cudnnStatus_t s, const char *what)
 {
     if (s == CUDNN_STATUS_SUCCESS)
         return false;
-    ot_dev_fail(dev, OT_EDEV, "%s: %s: %s", dev->name, what, cudnnGetErrorString(s));
+    ot_dev_fail(dev, s == CUDNN_STATUS_ALLOC_FAILED ? OT_ENOMEM : OT_EDEV, "%s: %s: %s", dev->name,
+                what, cudnnGetErrorString(s));
     return true;
 }
 
@@ -36,7 +37,8 @@ bool ot_cublas_bad(struct ot_dev *dev, cublasStatus_t s, const char *what)
 {
     if (s == CUBLAS_STATUS_SUCCESS)
         return false;
-    ot_dev_fail(dev, OT_EDEV, "%s: %s: %s", dev->name, what, cublasGetStatusString(s));
+    ot_dev_fail(dev, s == CUBLAS_STATUS_ALLOC_FAILED ? OT_ENOMEM : OT_EDEV, "%s: %s: %s", dev->name,
+                what, cublasGetStatusString(s));
     return true;
 }
 

@@ -2,6 +2,7 @@
  * format.c - the orders and types in which the device keeps blobs: what follows from a shape, so
  * that equal formats are equal pointers.
  */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cuda/cuda_i.h"

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "cuda/plugin.h"
 
-static const struct ot_cuda_host host = { OT_CUDA_LAYOUT, ot_alloc, ot_free };
+static struct ot_cuda_host host = { .alloc = ot_alloc, .free = ot_free };
 
 enum { PATH_ROOM = 4096 };
 
@@ -52,7 +52,10 @@ struct ot_dev *ot_cuda_open(int index, const struct ot_dev_conf *conf, struct ot
     }
     plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin) {
-        (void)ot_fail(err, OT_ENOTSUP, "device \"cuda:%d\": %s", index, dlerror());
+        const char *why = dlerror();
+
+        (void)ot_fail(err, OT_ENOTSUP, "device \"cuda:%d\": %s%s", index, why,
+                      strncmp(why, "libcu", 5) ? "" : " (LD_LIBRARY_PATH says where else to look)");
         return NULL;
     }
     entry = dlsym(plugin, OT_CUDA_PLUGIN_ENTRY);
@@ -61,5 +64,6 @@ struct ot_dev *ot_cuda_open(int index, const struct ot_dev_conf *conf, struct ot
         return NULL;
     }
     memcpy(&open, &entry, sizeof open); /* POSIX has functions in void *, C11 has not */
+    host.border = ot_cuda_border();
     return open(&host, index, conf, err);
 }

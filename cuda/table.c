@@ -16,11 +16,12 @@ static const struct ot_cuda_host *host;
 struct ot_dev *ot_cuda_plugin_open(const struct ot_cuda_host *program, int index,
                                    const struct ot_dev_conf *conf, struct ot_err *err)
 {
-    if (program->layout != OT_CUDA_LAYOUT) {
+    if (program->border != ot_cuda_border()) {
         (void)ot_fail(err, OT_ENOTSUP,
                       "device \"cuda:%d\": " OT_CUDA_PLUGIN_FILE " is of another build than the "
-                      "program: layout %zu, wanted %zu",
-                      index, (size_t)OT_CUDA_LAYOUT, program->layout);
+                      "program: %016llx, wanted %016llx",
+                      index, (unsigned long long)ot_cuda_border(),
+                      (unsigned long long)program->border);
         return NULL;
     }
     host = program;

@@ -82,16 +82,17 @@ struct ot_dev_ops {
 struct ot_dev {
     const struct ot_kernels *k; /* never NULL, never partly filled */
     const struct ot_dev_ops *ops;
-    char name[64];       /* "cpu", "cuda:0" */
-    char what[128];      /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
-    struct ot_err latch; /* first failure; code OT_OK while all is well */
-    struct ot_step step; /* the host's copy: read-only, see ot_dev_step() */
-    char distrusted[96]; /* a library's kernel that is not used, as it computed something else */
-    char unrecorded[96]; /* why nothing is recorded any more; "": it is, or was not asked for */
-    char chosen[128];    /* for people: what convolutions run as, so far; "": nothing was chosen */
-    const char *where;   /* the layer that runs, for failures that are found later; may be NULL */
-    bool late_faults;    /* bad data is found by kernels and latched by wait, sync and download */
-    void *impl;          /* the backend's own state */
+    char name[64];         /* "cpu", "cuda:0" */
+    char what[128];        /* for people: "oneDNN 2.6.3, 2 threads, avx512_core" */
+    struct ot_err latch;   /* first failure; code OT_OK while all is well */
+    struct ot_step step;   /* the host's copy: read-only, see ot_dev_step() */
+    char distrusted[96];   /* a library's kernel that is not used, as it computed something else */
+    char passed_over[160]; /* why "auto" did not take a GPU; "": it did, or was not asked to */
+    char unrecorded[96];   /* why nothing is recorded any more; "": it is, or was not asked for */
+    char chosen[128];  /* for people: what convolutions run as, so far; "": nothing was chosen */
+    const char *where; /* the layer that runs, for failures that are found later; may be NULL */
+    bool late_faults;  /* bad data is found by kernels and latched by wait, sync and download */
+    void *impl;        /* the backend's own state */
 };
 
 enum ot_compute { /* of convolution and inner product, on a GPU */

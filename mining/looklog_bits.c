@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/hash.h"
 #include "mining/looklog_impl.h"
 
 void ot_bits_pass(struct ot_bits *b, void *v, size_t n)

@@ -2,6 +2,7 @@
 #include "tests/gpu_contract.h"
 
 #include "tests/check.h"
+#include "tests/gpu_guard.h"
 
 void ot_gpu_contract(void (*const *what)(struct ot_dev *dev), int n)
 {
@@ -14,8 +15,11 @@ void ot_gpu_contract(void (*const *what)(struct ot_dev *dev), int n)
 
         if (!dev)
             skip_because("%s", ot_err_str(&err, why, sizeof why));
+        ot_guard(dev);
         what[i](dev);
         assert_ok(ot_dev_ok(dev, &err), &err);
+        if (ot_guard_broken(dev, why, sizeof why))
+            fail_msg("%s", why);
         ot_gpu_tell(dev);
         ot_dev_close(dev);
     }

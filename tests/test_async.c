@@ -297,9 +297,7 @@ static int decode_threads(const char *device, const struct job *w)
     char *log, *at;
     int threads;
 
-    ot_log_set_level(OT_LOG_INFO);
     assert_ok(train(device, w, &err), &err);
-    ot_log_set_level(OT_LOG_ERROR);
     log = slurp(device, "train.log", &n);
     at = strstr(log, " records, ");
     threads = at ? atoi(at + 10) : 0;

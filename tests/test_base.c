@@ -11,6 +11,8 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/hash.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/queue.h"
@@ -672,6 +674,29 @@ static void a_file_hashes_like_its_bytes(void **st)
     assert_int_equal(ot_hash_file("/nowhere/at/all", &hash, &err), OT_ENOINPUT);
 }
 
+/* ---- log ------------------------------------------------------------------------------------- */
+
+static void the_log_file_has_what_stderr_is_spared(void **state)
+{
+    struct ot_err err = OT_ERR_INIT;
+    char path[300], *text;
+    size_t n;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/quiet.log", ot_tmpdir());
+    assert_ok(ot_log_open(path, &err), &err);
+    ot_log_set_level(OT_LOG_ERROR);
+    ot_log(OT_LOG_INFO, "test", "for the file");
+    ot_log(OT_LOG_DEBUG, "test", "for nobody");
+    ot_log_set_level(OT_LOG_INFO);
+    ot_log_close();
+    text = ot_read_file(path, 10000, &n, &err);
+    assert_ok(text ? 0 : err.code, &err);
+    assert_non_null(strstr(text, "for the file"));
+    assert_null(strstr(text, "for nobody"));
+    ot_free(text);
+}
+
 /* ---- env ------------------------------------------------------------------------------------- */
 
 static void cores_are_those_that_the_process_may_use(void **state)
@@ -694,6 +719,7 @@ static void cores_are_those_that_the_process_may_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_log_file_has_what_stderr_is_spared),
         cmocka_unit_test(cores_are_those_that_the_process_may_use),
         cmocka_unit_test(an_error_collects_context_and_keeps_the_innermost_place),
         cmocka_unit_test(a_place_may_be_a_file_alone_or_nowhere),

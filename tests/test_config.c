@@ -173,6 +173,7 @@ static void numbers_out_of_range_are_refused_with_place_and_value(void **state)
         { "momentum: nan", "c.conf:2:1: momentum: must be in [0, 1), got nan" },
         { "snapshot: -5", "c.conf:2:1: snapshot: must be >= 0, got -5" },
         { "snapshot_keep: -1", "c.conf:2:1: snapshot_keep: must be >= 0, got -1" },
+        { "device_id: -1", "c.conf:2:1: device_id: must be in [0, 1023], got -1" },
         { "threads: -1", "c.conf:2:1: threads: must be in [0, 1024], got -1" },
         { "data_threads: -1", "c.conf:2:1: data_threads: must be in [0, 256], got -1" },
         { "data_threads: 257", "c.conf:2:1: data_threads: must be in [0, 256], got 257" },

@@ -11,11 +11,13 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "cuda/plugin.h"
 #include "layers/bf16_math.h"
 #include "tests/check.h"
 #include "tests/gpu_cases.h"
 #include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
+#include "tests/gpu_guard.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 #include "tests/gpu_train.h"
@@ -169,6 +171,14 @@ static void run_case(struct ot_dev *dev, const void *arg)
     (c->raw ? run_raw : run_layer)(dev, c);
 }
 
+static void no_band_is_broken(struct ot_dev *dev)
+{
+    char what[200];
+
+    if (ot_guard_broken(dev, what, sizeof what))
+        fail_msg("%s", what);
+}
+
 static void on_a_device(void **state)
 {
     const struct ot_cuda_case *c = *state;
@@ -178,6 +188,7 @@ static void on_a_device(void **state)
     slack = c->text && strstr(c->text, "onvolution") ? 1e-4 : 0.0;
     run_case(gpu, c);
     slack = 0.0;
+    no_band_is_broken(gpu);
 }
 
 /* Runs what(arg) on the host's device in several orders; nothing may be used wrongly. */
@@ -240,16 +251,33 @@ static void auto_falls_back_to_the_cpu(void **state)
     (void)state;
     assert_non_null(dev);
     assert_string_equal(dev->name, gpu ? "cuda:0" : "cpu");
+    assert_int_equal(dev->passed_over[0] == '\0', gpu != NULL);
     ot_dev_close(dev);
 }
 
-static void the_plugins_table_has_a_body_for_every_kernel(void **state)
+static void a_device_has_one_name(void **state)
+{
+    static const char *const other[] = {
+        "",        "gpu",       "CUDA",       "cuda:",    "cuda: 1", "cuda:+1", "cuda:-1",
+        "cuda:1x", "cuda:1024", "cuda:99999", "cuda:0x1", "cpu:0",   "auto:1"
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        struct ot_err err = OT_ERR_INIT;
+
+        assert_null(ot_dev_open(other[i], 1, &err));
+        assert_error(&err, OT_EUSAGE, "device: must be \"cpu\"");
+    }
+}
+
+/* Skips where there is none, or no CUDA library for it. */
+static void *open_plugin(void)
 {
     char path[1100], *slash;
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-    void *plugin, *const *body;
+    void *plugin;
 
-    (void)state;
     assert_true(n > 0);
     path[n] = '\0';
     slash = strrchr(path, '/');
@@ -259,11 +287,35 @@ static void the_plugins_table_has_a_body_for_every_kernel(void **state)
     plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!plugin)
         skip_because("%s", dlerror());
+    return plugin;
+}
+
+static void the_plugins_table_has_a_body_for_every_kernel(void **state)
+{
+    void *plugin = open_plugin(), *const * body;
+
+    (void)state;
     body = dlsym(plugin, "ot_cuda_kernels");
     assert_non_null(body);
     for (size_t i = 0; i < sizeof(struct ot_kernels) / sizeof(void *); i++)
         assert_non_null(body[i]);
     assert_non_null(dlsym(plugin, "ot_cuda_plugin_open"));
+    (void)dlclose(plugin);
+}
+
+static void a_plugin_of_another_build_is_refused(void **state)
+{
+    const struct ot_cuda_host stranger = { ot_cuda_border() + 1, ot_alloc, ot_free };
+    const struct ot_dev_conf conf = { .deterministic = true };
+    struct ot_err err = OT_ERR_INIT;
+    ot_cuda_plugin_open_fn *open = NULL;
+    void *plugin = open_plugin(), *entry = dlsym(plugin, OT_CUDA_PLUGIN_ENTRY);
+
+    (void)state;
+    assert_non_null(entry);
+    memcpy(&open, &entry, sizeof open);
+    assert_null(open(&stranger, 0, &conf, &err));
+    assert_error(&err, OT_ENOTSUP, "is of another build than the program");
     (void)dlclose(plugin);
 }
 
@@ -464,6 +516,7 @@ static void fifty_on(struct ot_dev *dev, double tol)
 {
     for (int job = 0; job < OT_GPU_JOBS; job++)
         mines_like_the_cpu(dev, (enum ot_gpu_job)job, tol);
+    no_band_is_broken(dev);
 }
 
 static void fifty_mined_iterations_on_the_host_decide_as_on_the_cpu(void **state)
@@ -506,6 +559,7 @@ static void fifty_with(enum ot_compute compute, enum ot_gpu_job job,
     assert_ok(dev ? 0 : err.code, &err);
     ot_gpu_mine(cpu, job, &want);
     ot_gpu_mine(dev, job, &got);
+    no_band_is_broken(dev);
     ot_gpu_tell(dev);
     ot_dev_close(dev);
     print_message("compute %d, job %d: mean loss %.4f, in fp32 %.4f\n", (int)compute, (int)job,
@@ -518,7 +572,11 @@ static void fifty_with(enum ot_compute compute, enum ot_gpu_job job,
 
 static struct ot_dev *open_gpu(const struct ot_dev_conf *conf, struct ot_err *err)
 {
-    return ot_dev_open_conf("cuda:0", conf, err);
+    struct ot_dev *dev = ot_dev_open_conf("cuda:0", conf, err);
+
+    if (dev)
+        ot_guard(dev);
+    return dev;
 }
 
 static void fifty_mined_iterations_in_bf16_on_the_host_learn_as_in_fp32(void **state)
@@ -559,7 +617,9 @@ static int open_all(void **state)
     (void)state;
     cpu = ot_dev_open("cpu", 2, &err);
     gpu = ot_dev_open("cuda", 0, &err);
-    if (!gpu)
+    if (gpu)
+        ot_guard(gpu);
+    else
         (void)ot_err_str(&err, why_no_gpu, sizeof why_no_gpu);
     host = ot_test_cuda_host ? ot_test_cuda_host(&conf, &err) : NULL;
     return cpu && (host || !ot_test_cuda_host) ? 0 : -1;
@@ -587,7 +647,9 @@ static struct CMUnitTest tests[MAX_TESTS] = {
     cmocka_unit_test(without_a_device_one_line_says_what_is_missing),
     cmocka_unit_test(a_device_that_is_not_there_is_refused),
     cmocka_unit_test(auto_falls_back_to_the_cpu),
+    cmocka_unit_test(a_device_has_one_name),
     cmocka_unit_test(the_plugins_table_has_a_body_for_every_kernel),
+    cmocka_unit_test(a_plugin_of_another_build_is_refused),
     cmocka_unit_test(bad_data_on_the_host_is_reported_with_its_place_and_value),
     cmocka_unit_test(bad_data_on_a_device_is_reported_with_its_place_and_value),
     cmocka_unit_test(bad_data_found_late_on_the_host_names_its_layer),

@@ -12,6 +12,7 @@
 #include "tests/check.h"
 #include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
+#include "tests/gpu_guard.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 #include "tests/mininet.h"
@@ -167,10 +168,13 @@ static void compare_on_a_device(bool deterministic)
 
         if (!dev)
             skip_because("%s", ot_err_str(&err, why, sizeof why));
+        ot_guard(dev);
         /* Winograd's and Fourier's, whose transformed values are rounded as inputs are */
         shaken = conf.compute == OT_COMPUTE_FP32 ? 1e-4 : 4e-3;
         compare_all(dev, conf.compute);
         shaken = 0.0;
+        if (ot_guard_broken(dev, why, sizeof why))
+            fail_msg("%s", why);
         ot_gpu_tell(dev);
         ot_dev_close(dev);
     }

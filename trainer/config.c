@@ -251,6 +251,7 @@ static int check_numbers(const struct ot_config *c, struct ot_err *err)
         { "momentum", !(s->momentum >= 0 && s->momentum < 1), (double)s->momentum, "in [0, 1)" },
         { "workspace_mb", s->workspace_mb < 1 || s->workspace_mb > 1 << 20, s->workspace_mb,
           "in [1, 1048576]" },
+        { "device_id", s->device_id < 0 || s->device_id > 1023, s->device_id, "in [0, 1023]" },
         { "threads", s->threads < 0 || s->threads > 1024, s->threads, "in [0, 1024]" },
         { "data_threads", s->data_threads < 0 || s->data_threads > 256, s->data_threads,
           "in [0, 256]" },

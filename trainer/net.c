@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 int ot_net_wrap(const struct ot_node *n, struct ot_err *err)

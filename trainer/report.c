@@ -43,7 +43,8 @@ void ot_report_start(struct ot_job *j)
     ot_log(OT_LOG_INFO, "train", "%s: net '%s', %d layers, %.1f MB parameters, %.1f MB activations",
            j->config->path, j->net->name, j->net->nnode, (double)j->net->param_bytes / 1e6,
            (double)j->net->memory_bytes / 1e6);
-    ot_log(OT_LOG_INFO, "train", "device %s: %s", j->dev->name, j->dev->what);
+    ot_log(OT_LOG_INFO, "train", "device %s: %s%s%s", j->dev->name, j->dev->what,
+           j->dev->passed_over[0] ? "; not a GPU, as auto found " : "", j->dev->passed_over);
     tell_chosen(j);
     if (data)
         ot_log(OT_LOG_INFO, "train", "data %s: %zu records, %d decode thread%s",
