@@ -57,8 +57,11 @@ def read(path):
 
 
 def list_cases(path, choice, env):
-    p = subprocess.run([path, '--list', *choice], env=env, capture_output=True, text=True,
-                       stdin=subprocess.DEVNULL, timeout=60, check=False)
+    try:
+        p = subprocess.run([path, '--list', *choice], env=env, capture_output=True, text=True,
+                           stdin=subprocess.DEVNULL, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise gm.Failure(70, f'{path} --list: {e}') from e
     if p.returncode:
         raise gm.Failure(70, f'{path} --list: exit {p.returncode}: {p.stderr.strip()[-300:]}')
     return p.stdout.splitlines()
@@ -118,10 +121,11 @@ def note(row, tests, words):
 
 
 class Runner:
-    def __init__(self, path, choice, env, log, silence=None, prefix=(), patient=False):
-        """silence: seconds; patient: a case that is silent for longer is passed over, not hung."""
+    def __init__(self, path, choice, env, log, silence=None, prefix=(), found=None):
+        """silence: seconds; prefix: of a sanitizer, under which a case that is silent for longer
+        is passed over, not hung; found: its exit status when it found something."""
         self.path, self.choice, self.env, self.log = path, list(choice), env, log
-        self.silence, self.prefix, self.patient = silence, list(prefix), patient
+        self.silence, self.prefix, self.fine = silence, list(prefix), (0, found)
         self.texts = []  # of the logs
 
     def rest(self, row, cases):
@@ -152,16 +156,16 @@ class Runner:
             return broke
         open_ = next((n for n, v in tests.items() if v == 'died'), None)
         if open_ and watch.why == 'silent':
-            row['passed_over' if self.patient else 'hung'].append(open_)
+            row['passed_over' if self.prefix else 'hung'].append(open_)
         elif open_ and code is not None:
             row['died'][open_] = f'exit {code}'
-        elif watch.why == 'silent':
+        elif watch.why == 'silent' and not self.prefix:
             row['why'] = f'nothing said for {self.silence:.0f} s outside of a case'
             return 'end'
         elif code is None:
             return 'time'
         else:
-            if code and not row['failed'] and not tests:
+            if code not in self.fine and 'failed' not in tests.values():
                 row['why'] = f'exit {code}: {text.strip()[-300:]}'
             return 'end'
         row['behind'] = open_

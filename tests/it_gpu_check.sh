@@ -57,7 +57,7 @@ for name in "${cases[@]}"; do
         says '      OK' "$name"
     fi
 done
-exit $status
+[ -n "$list" ] || exit $((status + ${ENDS:-0}))
 PLAYED
 pool='pool: on a device as on the CPU'
 lrn='lrn: on a device as on the CPU'
@@ -160,6 +160,9 @@ DIE=$lrn check --only tests
 [ $rc = 1 ]
 result $? "a program that dies: exit status 1"
 holds "it died in a case" "p['tests']['programs'][0]['died'] == {'$lrn': 'exit 139'}"
+ENDS=3 check --only tests
+[ $rc = 1 ] && grep -q '"why": "exit 3: ' "$T/r.json"
+result $? "a program that fails though no case did: exit status 1"
 HANG=$pool check --only memcheck --silence 1
 [ $rc = 0 ]
 result $? "a case over which a sanitizer takes long is no failure"
@@ -229,14 +232,67 @@ cp "$T/transfer" "$T/build/tests/test_cuda_transfer"
 HANG=$relu check --only memcheck,racecheck,initcheck,synccheck --budget 12
 holds "each tool has an even share of the time, and in it each program" \
     "all(p[t]['programs'][0]['passed'] == 1 and 1 < p[t]['programs'][1]['seconds'] < 5 for t in ('memcheck', 'racecheck', 'initcheck', 'synccheck'))"
+rm "$T/r.json"
+(HANG=$relu PATH=$T/bin:$PATH timeout -s KILL 3 python3 tools/gpu-check --no-gpu --build "$T/build" \
+    --out "$T/r.json" --logs "$T/logs" --only memcheck; :) >"$T/out" 2>"$T/err"
+holds "what ran before it was ended is in the file, which does not say whole" \
+    "p['memcheck']['programs'][0]['passed'] == 1 and r['left_out'][0] == 'memcheck: not finished' and r['verdict'] == 'running'"
+KEEP=1 check --only memcheck --continue
+holds "and is gone on with" "p['memcheck']['passed'] == 4 and not p['memcheck']['left_out']"
+HANG=$relu check --only memcheck --sanitizer-budget 2
+HANG=$relu KEEP=1 check --only memcheck --continue --sanitizer-budget 2
+holds "what was cut twice is still left out" \
+    "[x['seconds'] > 1 for x in p['memcheck']['programs']] == [False, True] and len(p['memcheck']['left_out']) == 1"
 check --only tests
 holds "of other programs that is run which is on a device" "p['tests']['programs'][1]['cases'] == 1"
+rm "$T/build/tests/test_cuda_transfer"
+
+printf '#!/bin/sh\nexit 5\n' >"$T/build/tests/test_cuda_transfer"
+chmod +x "$T/build/tests/test_cuda_transfer"
+check --only tests,memcheck
+[ $rc = 1 ]
+result $? "a program that does not say what it has: exit status 1"
+holds "and it is named" "'test_cuda_transfer --list: exit 5' in p['tests']['failed'] and p['tests']['programs'][0]['passed'] == 4"
 rm "$T/build/tests/test_cuda_transfer"
 
 check --budget 0
 [ $rc = 1 ]
 result $? "a budget that is spent before anything ran: exit status 1"
 holds "every part is left out" "len(r['left_out']) == 6 and not p"
+
+# ---- what the programs themselves make of their arguments ----
+if [ -x "$B/tests/test_cuda" ] && [ -x "$B/tests/test_cuda_compute" ]; then
+    "$B/tests/test_cuda" --list >"$T/all" && "$B/tests/test_cuda" --list --skip '*on?the?host*' >"$T/out" 2>"$T/err"
+    want="all cases but those on the host, four of which are not on a device"
+    [ "$(grep -cv 'on.the.host' "$T/all")" = "$(wc -l <"$T/out")" ] && [ "$(grep -cv 'o[nf].a.device' "$T/out")" = 4 ]
+    result $? "cases of test_cuda are on a device, on the host, or need neither"
+    want="no name twice"
+    [ "$(sort -u "$T/all" | wc -l)" = "$(wc -l <"$T/all")" ] && [ "$(wc -l <"$T/all")" -gt 1000 ]
+    result $? "each has a name of its own"
+    want="what comes behind the second: $(sed -n '3,$p' "$T/all" | wc -l) lines"
+    "$B/tests/test_cuda" --list --behind "$(sed -n 2p "$T/all")" >"$T/out"
+    sed 1,2d "$T/all" | cmp -s - "$T/out"
+    result $? "a program goes on behind a case"
+    "$B/tests/test_cuda" --behind nothing >"$T/out" 2>"$T/err"
+    rc=$?
+    [ $rc = 64 ] && grep -q "no test 'nothing'" "$T/err"
+    result $? "behind none that it has: 64"
+    "$B/tests/test_cuda" --behind >"$T/out" 2>"$T/err"
+    rc=$?
+    [ $rc = 64 ] && grep -q '^usage' "$T/err"
+    result $? "a word too little: 64"
+    "$B/tests/test_cuda" '*refused' 'auto*' --skip 'a_*' >"$T/out" 2>"$T/err"
+    rc=$?
+    want="auto falls back to the CPU alone"
+    [ $rc = 0 ] && [ "$(grep -c ' RUN ' "$T/out")" = 1 ] && grep -q ' RUN .* auto' "$T/out"
+    result $? "what is skipped is not run though a pattern has it"
+else
+    for name in "cases of test_cuda are on a device, on the host, or need neither" \
+        "each has a name of its own" "a program goes on behind a case" "behind none that it has: 64" \
+        "a word too little: 64" "what is skipped is not run though a pattern has it"; do
+        skip "$name" "test_cuda is not built"
+    done
+fi
 
 # ---- two runs of a net ----
 python3 - >"$T/out" 2>"$T/err" <<'END'
