@@ -360,6 +360,48 @@ static void a_batch_is_not_filled_anew_while_the_device_reads_it(void **state)
     assert_memory_equal(cpu, late, sizeof cpu);
 }
 
+static void passes(struct ot_run *r, int n)
+{
+    struct ot_err err = OT_ERR_INIT;
+
+    for (int k = 0; k < n; k++) {
+        assert_ok(ot_feeds_next(r->feeds, NULL, 0, 0, &err), &err);
+        assert_ok(ot_net_pass(r->net, &err), &err);
+    }
+}
+
+/* As with images of many sizes: a plan lasts three passes, a recording would be used once. */
+static void where_plans_do_not_last_recordings_are_rare(void **state)
+{
+    const struct ot_dev_conf conf = { .threads = 1, .deterministic = true };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev;
+    struct ot_run r;
+    char text[4000];
+
+    (void)state;
+    need_queue();
+    dev = ot_dev_open_conf("cuda:0", &conf, &err);
+    assert_ok(dev ? 0 : err.code, &err);
+    (void)snprintf(text, sizeof text, "net: '%s' run_dir: '%s' %s %s", the_net, ot_tiny_path("run"),
+                   solver, plain);
+    ot_run_open(&r, ot_tiny_file("short.conf", text), NULL, 0, false,
+                (struct ot_net_conf){ .dev = dev });
+    for (int plan = 0; plan < 10; plan++) {
+        passes(&r, 3);
+        assert_ok(ot_net_plan(r.net, &err), &err);
+    }
+    assert_int_equal(ot_queue_stats.recorded, 1);
+    passes(&r, 30); /* now one lasts */
+    assert_int_equal(ot_queue_stats.recorded, 2);
+    assert_int_equal(ot_queue_stats.replayed, 25);
+    assert_ok(ot_net_plan(r.net, &err), &err);
+    passes(&r, 3); /* and the next is made at once again */
+    assert_int_equal(ot_queue_stats.recorded, 3);
+    ot_run_close(&r);
+    ot_dev_close(dev);
+}
+
 /* The loss of the displayed iteration and the outputs of its last pass, which add up to it. */
 static void what_is_displayed_is_of_one_iteration(void **state)
 {
@@ -612,6 +654,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_run_is_that_of_the_cpu),
         cmocka_unit_test(a_gpu_has_the_cores_decode),
+        cmocka_unit_test(where_plans_do_not_last_recordings_are_rare),
         cmocka_unit_test(a_batch_is_not_filled_anew_while_the_device_reads_it),
         cmocka_unit_test(what_is_displayed_is_of_one_iteration),
         cmocka_unit_test(what_convolutions_run_as_is_logged),

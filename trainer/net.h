@@ -111,6 +111,7 @@ struct ot_net {
     uint64_t seen_version;
     struct ot_replay *replay; /* what may be replayed; of this plan */
     int nreplay;
+    int patience; /* passes before one is recorded; 0: as many as at first */
 };
 
 struct ot_net *ot_net_new(const struct ot_net_conf *conf, struct ot_err *err);

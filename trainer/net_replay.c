@@ -4,7 +4,8 @@
  * A recording is of one plan and of one state of what the host decides: which gradients are zero,
  * whether running statistics are frozen.  Work is done twice as always, so that libraries have
  * settled and later calls allocate nothing; the third time it is recorded.  Where a device cannot
- * record it, it goes on as always.
+ * record it, it goes on as always.  Where plans follow each other so fast that a recording is
+ * hardly ever replayed (images of many sizes), the next one is made later, by twice as many times.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -12,13 +13,14 @@
 #include "base/mem.h"
 #include "trainer/net.h"
 
-enum { MOST = 12, EAGER = 2 };
+enum { MOST = 12, EAGER = 2, MOST_EAGER = 64, WORTH_IT = 8 };
 
 struct ot_replay {
     enum ot_replay_what what;
     bool frozen;
     uint64_t key;
     int eager;            /* so often it was done as always */
+    int uses;             /* so often it was recorded or replayed */
     bool *before, *after; /* owned: grad_zero of each parameter */
 };
 
@@ -28,12 +30,25 @@ bool ot_net_replays(const struct ot_net *net)
     return net->env.dev->late_faults && !net->dynamic && !net->watch && !net->timing;
 }
 
+static int patience(const struct ot_net *net)
+{
+    return net->patience ? net->patience : EAGER;
+}
+
 void ot_net_forget(struct ot_net *net)
 {
+    int most = 0;
+
     net->env.dev->ops->forget(net->env.dev);
-    for (int i = 0; i < net->nreplay; i++)
+    for (int i = 0; i < net->nreplay; i++) {
+        most = net->replay[i].uses > most ? net->replay[i].uses : most;
         ot_free(net->replay[i].before);
+    }
     net->nreplay = 0;
+    if (most >= WORTH_IT)
+        net->patience = EAGER;
+    else if (most)
+        net->patience = patience(net) < MOST_EAGER / 2 ? 2 * patience(net) : MOST_EAGER;
 }
 
 static void zeros_of(const struct ot_net *net, bool *to)
@@ -120,13 +135,17 @@ int ot_net_replay(struct ot_net *net, enum ot_replay_what what,
     struct ot_replay *r = ot_net_replays(net) ? entry(net, what) : NULL;
     int rc;
 
-    if (!r || r->eager++ < EAGER)
+    if (!r || r->eager < patience(net)) {
+        if (r)
+            r->eager++;
         return work(arg, err);
-    r->eager = EAGER;
+    }
     if (dev->ops->replay(dev, r->key)) {
+        r->uses++;
         set_zeros(net, r->after);
         return 0;
     }
     rc = record(net, r, work, arg, err);
+    r->uses += rc == 1;
     return rc == 0 ? work(arg, err) : rc < 0 ? rc : 0;
 }
