@@ -530,8 +530,9 @@ static void fifty_mined_iterations_on_the_host_decide_as_on_the_cpu(void **state
     if (ot_fake_forget)
         ot_fake_forget();
     fifty_on(host, 1e-5); /* measured: 2e-7 */
-    if (ot_fake_calls) {  /* two launches an iteration, once all is recorded; what waits is plans,
-                           * and freeing pinned memory in the end, some twelve batches of each net */
+    /* two launches an iteration, once all is recorded; what waits is plans, and freeing pinned
+     * memory in the end, some twelve batches of each net */
+    if (ot_fake_calls) {
         assert_true(ot_fake_calls("cudaGraphLaunch") > 150);
         assert_true(ot_fake_calls("cudaStreamSynchronize") < 40 * OT_GPU_JOBS);
     }
