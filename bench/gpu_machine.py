@@ -95,8 +95,12 @@ def dotted(v, step):
 
 def library_versions(python=None):
     """Of what the programs will load, asked in a process of its own."""
-    p = subprocess.run([sys.executable, os.path.abspath(__file__), '--library-versions'],
-                       env=environment(python), capture_output=True, text=True, check=False)
+    try:
+        p = subprocess.run([sys.executable, os.path.abspath(__file__), '--library-versions'],
+                           env=environment(python), capture_output=True, text=True, check=False,
+                           timeout=60)
+    except subprocess.TimeoutExpired:
+        return {'error': 'no answer in 60 s'}
     return json.loads(p.stdout) if p.returncode == 0 else {'error': p.stderr.strip()[-300:]}
 
 

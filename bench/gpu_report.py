@@ -113,6 +113,9 @@ def table(rows):
         what = r.get('kernel') or f'{r["net"]} {r["precision"]}'
         lines.append(f'{what} against {r["against"]}: {r["ratio"]:.2f} (target {r["target"]}): '
                      f'{"met" if r["met"] else "MISSED"}')
+    for r in (r for r in rows if r['kind'] == 'failed'):
+        what = ' '.join(r[k] for k in ('part', 'net', 'precision', 'side') if k in r)
+        lines.append(f'{what}: FAILED: {r["words"]}')
     if any(r['kind'] == 'about' and r['proven'] for r in rows):
         lines = ['NO GPU: no figure below means anything'] + lines
     return '\n'.join(lines)

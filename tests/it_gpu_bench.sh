@@ -257,4 +257,26 @@ assert how['bf16_again'] == ('bf16_same', 'bits') and sets['bf16_again'] == sets
 END
 rc=$?
 result $rc "nets agree only if they trained from their pools"
+python3 - "$T" >"$T/out" 2>"$T/err" <<'END'
+import importlib.machinery, importlib.util, sys, types
+sys.dont_write_bytecode = True
+loader = importlib.machinery.SourceFileLoader('gpu', 'bench/gpu')
+gpu = importlib.util.module_from_spec(importlib.util.spec_from_loader('gpu', loader))
+loader.exec_module(gpu)
+def limits(*runs):
+    """What ohemtrain is given when its iterations end at these moments, run by run."""
+    given, runs = [], list(runs)
+    def train(conf, precision, limit):
+        given.append(limit)
+        return types.SimpleNamespace(failed=None), [dict(t=t) for t in runs.pop(0)]
+    b = types.SimpleNamespace(args=types.SimpleNamespace(seconds=4, no_gpu=False), data=sys.argv[1],
+                              batch=lambda net: 4, train=train, of_run=lambda run, m, images: {})
+    gpu.Bench.run_ours(b, 'lenet', 'fp32', True)
+    return given
+assert limits([1, 2, 2.1, 9.9]) == [10]
+assert limits([6, 7, 7.5, 9.9], [6, 7, 7.5, 17.4]) == [10, 17.5]
+assert limits([9], [9, 10, 20]) == [10, 20]
+END
+rc=$?
+result $rc "after a start that took most of the time it is measured once more"
 echo "1..$n"
