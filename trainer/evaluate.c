@@ -167,6 +167,7 @@ static int ask_outputs(struct ot_test *t, struct ot_err *err)
         if (ot_fetch_ask(slot++, t->net, &b->b, err) < 0)
             return err->code;
     t->mark = t->net->env.dev->ops->mark(t->net->env.dev);
+    ot_feeds_passed(t->feeds, t->mark);
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct ot_feeds {
     int n;
     struct ot_dev *dev; /* borrowed: the net's; NULL while there are no feeds */
     uint64_t read;      /* the mark behind all that reads `last`; 0: none */
+    uint64_t reading;   /* and the current one, as ot_feeds_passed() says; 0: nobody said */
     struct ot_loader_room room;
     struct ot_feed_hints hints;
     int max_booked;
@@ -237,7 +238,8 @@ static void step_on(struct ot_feeds *f)
 {
     if (f->read)
         f->dev->ops->wait(f->dev, f->read);
-    f->read = f->n ? f->dev->ops->mark(f->dev) : 0;
+    f->read = f->reading || !f->n ? f->reading : f->dev->ops->mark(f->dev);
+    f->reading = 0;
     for (int i = 0; i < f->n; i++) {
         give_back(&f->one[i], &f->one[i].last);
         f->one[i].last = f->one[i].batch;
@@ -430,6 +432,11 @@ void ot_feeds_set_hints(struct ot_feeds *f, const struct ot_feed_hints *hints, i
 {
     f->hints = *hints;
     f->max_booked = max_booked;
+}
+
+void ot_feeds_passed(struct ot_feeds *f, uint64_t mark)
+{
+    f->reading = mark;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

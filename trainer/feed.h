@@ -51,6 +51,9 @@ void ot_feeds_set_hints(struct ot_feeds *f, const struct ot_feed_hints *hints, i
 int ot_feeds_next(struct ot_feeds *f, const uint32_t *sample, int n, uint64_t ordinal,
                   struct ot_err *err);
 
+/* `mark` lies behind the pass over the current batch.  Without it the feeds make one. */
+void ot_feeds_passed(struct ot_feeds *f, uint64_t mark);
+
 /* The current batch and the loader of the first data layer; NULL when the net has none. */
 const struct ot_batch *ot_feeds_batch(const struct ot_feeds *f);
 struct ot_loader *ot_feeds_loader(const struct ot_feeds *f);

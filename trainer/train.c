@@ -97,6 +97,7 @@ static int ask_losses(struct ot_job *j, bool reinjected, bool last, struct ot_er
                                   .iter = j->solver->iter,
                                   .reinjected = reinjected,
                                   .last = last };
+    ot_feeds_passed(j->feeds, j->asked.mark);
     return 0;
 }
 
