@@ -236,9 +236,11 @@ static void give_back(struct one *o, struct ot_batch **batch)
  * read it. */
 static void step_on(struct ot_feeds *f)
 {
+    if (!f->n)
+        return;
     if (f->read)
         f->dev->ops->wait(f->dev, f->read);
-    f->read = f->reading || !f->n ? f->reading : f->dev->ops->mark(f->dev);
+    f->read = f->reading ? f->reading : f->dev->ops->mark(f->dev);
     f->reading = 0;
     for (int i = 0; i < f->n; i++) {
         give_back(&f->one[i], &f->one[i].last);
