@@ -225,10 +225,11 @@ $(B)/fake/%.o: %.c Makefile
 $(HOST_TESTS): $(HOST_CU)
 $(HOST_TESTS): LDLIBS += $(if $(HOST_CU),-lstdc++)
 
-# What cuDNN itself says of what it is told; it is loaded when the test runs.
+# What cuDNN itself says of what it is told; it is loaded when the test runs, in a bundle that of the
+# machine.
 $(B)/tests/test_cudnn.o: CPPFLAGS += $(CUDA_HEADERS)
 $(B)/tests/test_cudnn: $(if $(CUDNN),$(B)/fake/cuda/conv_graph.o)
-$(B)/tests/test_cudnn: LDLIBS += $(if $(CUDNN),-Wl$(,)-rpath$(,)$(CUDA_HOME)/lib64) -ldl
+$(B)/tests/test_cudnn: LDLIBS += $(if $(CUDNN),$(if $(BUNDLE),,-Wl$(,)-rpath$(,)$(CUDA_HOME)/lib64)) -ldl
 
 # A device that is late on purpose, in place of cuda/.
 , := ,

@@ -1,9 +1,10 @@
 """What compute-sanitizer's log says, for make gpu-check."""
 import re
 
-# A report begins one blank behind the mark; what belongs to it is further in.
-HEAD = re.compile(r'^========= (Invalid|Misaligned|Uninitialized|Error|Warning|Barrier|Divergent|'
-                  r'Race|Program hit|Fatal|Unused|Host)')
+# A report begins one blank behind the mark; what belongs to it is further in.  That the program did
+# not end well, when it was stopped say, is none.
+HEAD = re.compile(r'^========= (Invalid|Misaligned|Uninitialized|Warning|Barrier|Divergent|Race|'
+                  r'Program hit|Fatal|Unused|Host|Error(?!: (process|Device|No |Unable|Failed)))')
 
 
 def reports(text):

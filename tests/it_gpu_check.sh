@@ -66,11 +66,13 @@ cat >"$T/bin/compute-sanitizer" <<'END'
 #!/bin/bash
 tool=$2
 echo '========= COMPUTE-SANITIZER'
+ended() { echo "========= Error: process didn't terminate successfully"; }
+trap 'ended; exit 1' TERM
 while [ "${1#*/test_cuda}" = "$1" ]; do shift; done
-[ -z "${REFUSED:-}" ] || { echo '========= Error: Device not supported'; SKIPALL=1 "$@"; exit; }
+[ -z "${REFUSED:-}" ] || { echo '========= Error: Device not supported'; BREAK='transfers_on_a_device' SKIPALL=${REFUSED#0} "$@"; exit; }
 "$@"
 code=$?
-[ $code = 0 ] || { echo '========= ERROR SUMMARY: 0 errors'; exit $code; }
+[ $code = 0 ] || { ended; echo '========= ERROR SUMMARY: 0 errors'; exit $code; }
 if [ "$tool" = "${BROKEN:-}" ]; then
     echo '========= Invalid __global__ write of size 4 bytes'
     echo '=========     at relu_bwd(float *)+0x90 in cuda/neuron.cu:41'
@@ -168,6 +170,11 @@ HANG=$pool check --only memcheck --silence 1
 result $? "a case over which a sanitizer takes long is no failure"
 holds "but it is passed over and left out" "r['left_out'][0] == 'memcheck: test_cuda: $pool' and p['memcheck']['passed'] == 2"
 
+FAIL=$pool check --only memcheck
+[ $rc = 1 ]
+result $? "a case that fails under a sanitizer: exit status 1"
+holds "that is no error of the sanitizer's" "p['memcheck']['errors'] == 0 and p['memcheck']['failed'] == 1"
+
 # ---- what a sanitizer finds ----
 BROKEN=memcheck check --only memcheck,racecheck
 [ $rc = 1 ]
@@ -194,6 +201,11 @@ rm "$T/build/ohemtrain-cuda.so"
 REFUSED=1 check --only memcheck
 [ $rc = 0 ]
 result $? "a device that the sanitizer does not support is no failure"
+cp "$T/transfer" "$T/build/tests/test_cuda_transfer"
+REFUSED=0 check --only memcheck
+[ $rc = 0 ]
+result $? "nor is it one that the device then fails"
+rm "$T/build/tests/test_cuda_transfer"
 holds "but it is said" "'does not support' in r['left_out'][0] and not p['memcheck']['ran']"
 
 # ---- time ----
@@ -207,7 +219,7 @@ HANG=$lrn check --only memcheck,racecheck --sanitizer-budget 2
 [ $rc = 0 ]
 result $? "a sanitizer stopped at its deadline is no failure"
 holds "but after how many cases is said" \
-    "r['left_out'][0].startswith('memcheck: test_cuda: stopped after 2 of 3 cases') and p['memcheck']['passed'] == 2"
+    "r['left_out'][0].startswith('memcheck: test_cuda: stopped after 2 of 3 cases') and p['memcheck']['passed'] == 2 and p['memcheck']['errors'] == 0"
 KEEP=1 check --only memcheck
 [ $rc = 64 ] && grep -q -- '--continue' "$T/err"
 result $? "a result that is there is not written over"
