@@ -22,7 +22,7 @@ STICKY = re.compile('|'.join((
     'illegal instruction', 'device-side assert', 'invalid program counter', 'hardware stack error',
     'operation not supported on global/shared address space', 'launch timed out',
     'uncorrectable ECC error', 'uncorrectable NVLink error', 'over nvlink or a hardware error',
-    'unknown error', 'program failed to execute', 'STATUS_EXECUTION_FAILED')))
+    'unknown error', 'failed to launch on the GPU', 'STATUS_EXECUTION_FAILED')))
 WARNINGS = re.compile(r'(are not recorded, which is slower: .*|not used, as its result is another: .*)')
 
 
