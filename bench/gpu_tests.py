@@ -64,7 +64,10 @@ def list_cases(path, choice, env):
         raise gm.Failure(70, f'{path} --list: {e}') from e
     if p.returncode:
         raise gm.Failure(70, f'{path} --list: exit {p.returncode}: {p.stderr.strip()[-300:]}')
-    return p.stdout.splitlines()
+    names = p.stdout.splitlines()
+    if any(re.match(r'\[[ =-]', n) for n in names):
+        raise gm.Failure(70, f'{path} --list: it runs its cases: it does not use tests/some_tests.h')
+    return names
 
 
 def is_on_device(name):

@@ -259,6 +259,11 @@ check --only tests
 holds "of other programs that is run which is on a device" "p['tests']['programs'][1]['cases'] == 1"
 rm "$T/build/tests/test_cuda_transfer"
 
+printf '#!/bin/sh\necho "[==========] tests: Running 1 test(s)."\n' >"$T/build/tests/test_cuda_transfer"
+chmod +x "$T/build/tests/test_cuda_transfer"
+check --only tests
+[ $rc = 1 ] && grep -q 'test_cuda_transfer --list: it runs its cases' "$T/err"
+result $? "a program that takes no arguments is found: exit status 1"
 printf '#!/bin/sh\nexit 5\n' >"$T/build/tests/test_cuda_transfer"
 chmod +x "$T/build/tests/test_cuda_transfer"
 check --only tests,memcheck
@@ -305,6 +310,11 @@ else
         skip "$name" "test_cuda is not built"
     done
 fi
+
+want="every program for a GPU runs the cases that its arguments choose"
+grep -L OT_SOME_TESTS tests/test_cuda_*.c tests/test_cudnn.c >"$T/out"
+[ ! -s "$T/out" ]
+result $? "$want"
 
 # ---- two runs of a net ----
 python3 - >"$T/out" 2>"$T/err" <<'END'

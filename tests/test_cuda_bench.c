@@ -10,6 +10,7 @@ int bench_gpu_main(int argc, char **argv);
 
 #include "tests/check.h"
 #include "tests/gpu_host.h"
+#include "tests/some_tests.h"
 
 static void each_row_runs_on_a_cuda_device(void **state)
 {
@@ -55,12 +56,12 @@ static void bf16_is_measured_where_the_device_has_it(void **state)
     ot_dev_close(b.dev);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_row_runs_on_a_cuda_device),
         cmocka_unit_test(bf16_is_measured_where_the_device_has_it),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return OT_SOME_TESTS(argc, argv, tests, NULL, NULL);
 }
