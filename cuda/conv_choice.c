@@ -14,7 +14,6 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "cuda/conv_graph.h"
 
 enum { MOST_RANKS = 32, MOST_MEASURED = 512 };

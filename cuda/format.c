@@ -4,7 +4,6 @@
  */
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "cuda/cuda_i.h"
 
 static const char *const names[2][2] = { { "nchw", "nchw bf16" }, { "nhwc", "nhwc bf16" } };
