@@ -139,21 +139,31 @@ static void a_pinned_array_is_read_before_the_mark_behind_it(void **state)
     each_way(upload_pinned);
 }
 
+/* The fake, on which all is as late as can be. */
+static struct ot_dev *open_late(void)
+{
+    const struct ot_dev_conf conf = { .deterministic = true };
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev;
+
+    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
+        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
+    ot_test_cuda_way(0);
+    dev = ot_test_cuda_host(&conf, &err);
+    assert_ok(dev ? 0 : err.code, &err);
+    return dev;
+}
+
 /* As late as can be: nothing is copied, and nothing waited for, when a pinned array is uploaded. */
 static void uploading_a_pinned_array_costs_the_host_nothing(void **state)
 {
-    const struct ot_dev_conf conf = { .deterministic = true };
     static float back[LARGE];
     struct ot_err err = OT_ERR_INIT;
     struct ot_dev *dev;
     float *host, *x;
 
     (void)state;
-    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
-        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
-    ot_test_cuda_way(0);
-    dev = ot_test_cuda_host(&conf, &err);
-    assert_ok(dev ? 0 : err.code, &err);
+    dev = open_late();
     x = floats(dev, LARGE);
     host = dev->ops->host_alloc(dev, sizeof back, &err);
     assert_ok(host ? 0 : err.code, &err);
@@ -177,18 +187,13 @@ static void uploading_a_pinned_array_costs_the_host_nothing(void **state)
 /* There is none for staging: uploads go the way of small ones. */
 static void uploads_do_without_staging_memory(void **state)
 {
-    const struct ot_dev_conf conf = { .deterministic = true };
     static float host[LARGE], back[LARGE];
     struct ot_err err = OT_ERR_INIT;
     struct ot_dev *dev;
     float *x;
 
     (void)state;
-    if (!ot_test_cuda_host || !ot_test_cuda_libraries)
-        skip_because("no C++ compiler or no headers of CUDA when the tests were built");
-    ot_test_cuda_way(0);
-    dev = ot_test_cuda_host(&conf, &err);
-    assert_ok(dev ? 0 : err.code, &err);
+    dev = open_late();
     x = floats(dev, LARGE);
     ot_fake_capacity(1);
     for (size_t i = 0; i < LARGE; i++)
