@@ -153,8 +153,11 @@ static double compare(struct ot_dev *dev, const struct layer_case *c, enum ot_co
 
 static void compare_all(struct ot_dev *dev, enum ot_compute compute)
 {
-    for (int i = 0; i < CASES; i++)
+    for (int i = 0; i < CASES; i++) {
         (void)compare(dev, &cases[i], compute, true);
+        print_message("case %d of %d\n", i + 1,
+                      (int)CASES); /* gpu-check waits for a sign of life */
+    }
 }
 
 static void compare_on_a_device(bool deterministic)
