@@ -262,7 +262,7 @@ static void run_bn_fwd(struct bench *b)
     const size_t c = ot_bn_channels(&b->bn);
     float *stat = b->p[4];
 
-    b->dev->k->bn_affine_fwd(b->dev, &b->bn, true, b->p[0], stat, stat + 3 * c, stat + 4 * c,
+    b->dev->k->bn_affine_fwd(b->dev, &b->bn, true, b->p[0], stat, stat + 3 * c, stat + 4 * c, NULL,
                              b->p[1]);
 }
 
@@ -271,8 +271,10 @@ static void run_bn_bwd(struct bench *b)
     const size_t c = ot_bn_channels(&b->bn);
     float *stat = b->p[4];
 
-    b->dev->k->bn_affine_bwd(b->dev, &b->bn, false, true, b->p[0], stat, stat + 3 * c, stat + 4 * c,
-                             b->p[2], b->p[3], 0.0f, stat + 5 * c, stat + 6 * c, b->p[1]);
+    b->dev->k->bn_affine_sums(b->dev, &b->bn, true, b->p[0], stat, stat + 3 * c, stat + 4 * c,
+                              b->p[2], b->p[3], 0.0f, stat + 5 * c, stat + 6 * c);
+    b->dev->k->bn_affine_grad(b->dev, &b->bn, false, true, b->p[0], stat, stat + 3 * c,
+                              stat + 4 * c, b->p[2], b->p[3], b->p[1]);
 }
 
 /* p: x or y, dy, result */

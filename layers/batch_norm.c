@@ -10,8 +10,9 @@
  *
  * Runs in the order of its input where channels lie in blocks.  Backward reads the output only.
  *
- * With a Scale, and perhaps a ReLU, fused into it (l->fused_scale) one pass does all of it with the
- * Scale's parameters, whose gradients come with this layer's backward; that reads the input only.
+ * With a Scale, and perhaps a sum of two and a ReLU, fused into it (l->fused_scale) one pass does
+ * all of it with the Scale's parameters, whose gradients come with this layer's backward.  That
+ * reads the input only, and where something was added the output for the ReLU.
  */
 #include "layers/bn_math.h"
 #include "layers/layer.h"
@@ -87,12 +88,15 @@ static int batch_norm_plan(struct ot_layer *l, struct ot_err *err)
 
     (void)err;
     if (l->fused_scale)
-        l->reads = OT_LAYER_BWD_NEEDS_IN;
+        l->reads = OT_LAYER_BWD_NEEDS_IN |
+                   (l->fused_sum && l->fused_relu ? OT_LAYER_BWD_NEEDS_OUT : 0);
     s->g.block = keep ? x->fmt->block : 1;
     if (s->g.inner == 1 && s->g.c % s->g.block == 0) /* rows without padding */
         s->g.block = s->g.c;
     s->g.type = keep ? x->fmt->type : OT_F32;
-    l->in_fmt[0] = l->out[0]->data.fmt = keep ? x->fmt : NULL;
+    for (int i = 0; i < ot_layer_reads(l); i++)
+        l->in_fmt[i] = keep ? x->fmt : NULL;
+    l->out[0]->data.fmt = keep ? x->fmt : NULL;
     l->out[0]->data.elems = keep ? x->elems : ot_count(&x->shape);
     l->ws_bytes[0] = 3 * ot_bn_channels(&s->g) * sizeof(float);
     l->scratch_bytes = ot_bn_scratch(&s->g);
@@ -123,9 +127,36 @@ static void batch_norm_forward(struct ot_layer *l)
     }
     if (l->fused_scale)
         k->bn_affine_fwd(l->dev, &s->g, l->fused_relu, l->in[0]->data.data, stat, scale_param(l, 0),
-                         scale_param(l, 1), l->out[0]->data.data);
+                         scale_param(l, 1), l->fused_sum ? l->in[l->nin]->data.data : NULL,
+                         l->out[0]->data.data);
     else
         k->bn_fwd(l->dev, &s->g, l->in[0]->data.data, stat, l->out[0]->data.data);
+}
+
+/* Backward of all, first the sums of each channel; the Scale's gradients or NULL. */
+static void two_passes(struct ot_layer *l, float beta, float *dgamma, float *dshift)
+{
+    const struct batch_norm *s = l->state;
+    const struct ot_kernels *k = l->dev->k;
+    const float *x = l->in[0]->data.data, *dy = l->out[0]->grad.data;
+
+    if (l->fused_sum) {
+        const struct ot_layer *const split = l->fused_split;
+        float *dother = l->in[l->nin]->grad.data;
+
+        k->bn_add_sums(l->dev, &s->g, l->fused_relu, x, l->ws[0], l->out[0]->data.data,
+                       split ? split->out[0]->grad.data : dy,
+                       split ? split->out[1]->grad.data : NULL, l->scratch, beta, dgamma, dshift,
+                       dother);
+        dy = dother;
+    } else if (dgamma || dshift || !s->global) {
+        k->bn_affine_sums(l->dev, &s->g, l->fused_relu, x, l->ws[0], scale_param(l, 0),
+                          scale_param(l, 1), dy, l->scratch, beta, dgamma, dshift);
+    }
+    if (ot_want_in(l, 0))
+        k->bn_affine_grad(l->dev, &s->g, s->global, l->fused_relu && !l->fused_sum, x, l->ws[0],
+                          scale_param(l, 0), scale_param(l, 1), dy, l->scratch,
+                          l->in[0]->grad.data);
 }
 
 static void fused_backward(struct ot_layer *l)
@@ -141,11 +172,8 @@ static void fused_backward(struct ot_layer *l)
         if (d[i] && beta == 0.0f && s->g.n * s->g.inner == 0)
             l->dev->k->fill(l->dev, OT_F32, s->g.c, 0.0f, d[i]);
     }
-    if (s->g.n * s->g.inner > 0 && (d[0] || d[1] || ot_want_in(l, 0)))
-        l->dev->k->bn_affine_bwd(l->dev, &s->g, s->global, l->fused_relu, l->in[0]->data.data,
-                                 l->ws[0], scale_param(l, 0), scale_param(l, 1),
-                                 l->out[0]->grad.data, l->scratch, beta, d[0], d[1],
-                                 ot_want_in(l, 0) ? l->in[0]->grad.data : NULL);
+    if (s->g.n * s->g.inner > 0 && (d[0] || d[1] || ot_want_in(l, 0) || l->fused_sum))
+        two_passes(l, beta, d[0], d[1]);
 }
 
 static void batch_norm_backward(struct ot_layer *l)
@@ -167,7 +195,7 @@ const struct ot_layer_ops ot_layer_batch_norm = {
     .max_in = 1,
     .min_out = 1,
     .max_out = 1,
-    .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_SCALE |
+    .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_SCALE | OT_LAYER_FUSES_SUM |
              OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
     .setup = batch_norm_setup,
     .reshape = batch_norm_reshape,

@@ -1,5 +1,5 @@
 /*
- * bn_affine_cpu.c - batch normalisation, scale, shift and ReLU in one pass, backward in two.
+ * bn_affine_cpu.c - batch normalisation, scale, shift, sum and ReLU in one pass, backward in two.
  *
  * As bn_cpu.c the loops see (n, channel blocks, inner, block): a row of one channel in plain order,
  * otherwise up to WIDE channels side by side, whose parameters are gathered first.
@@ -34,31 +34,51 @@ static void gather(const struct affine *a, size_t c, size_t n, struct lanes *p)
 
         p->mean[i] = a->stat[c + i];
         p->inv[i] = a->stat[pc + c + i];
-        p->slope[i] = real ? a->gamma[c + i] * p->inv[i] : 0.0f;
+        p->slope[i] = real && a->gamma ? a->gamma[c + i] * p->inv[i] : 0.0f;
         p->shift[i] = real && a->shift ? a->shift[c + i] : 0.0f;
         p->m0[i] = a->mean ? a->mean[c + i] : 0.0f;
         p->m1[i] = a->mean ? a->mean[pc + c + i] : 0.0f;
     }
 }
 
-/* Rows of `lanes` channels, `pitch` apart; x, dy and out begin at the first channel. */
-struct span {
-    size_t rows, pitch;
-    const float *x, *dy;
+/* What a pass reads and writes, each NULL where it does not. */
+struct arrays {
+    const float *x, *other, *y, *dy, *dy2;
     float *out;
 };
 
-INLINE void forward_span(const struct span *s, size_t lanes, bool relu, const struct lanes *p)
+/* Rows of `lanes` channels, `pitch` apart; the arrays begin at the first channel. */
+struct span {
+    size_t rows, pitch;
+    struct arrays a;
+};
+
+static struct span span_at(const struct arrays *a, const struct ot_bn_geom *g, size_t at)
+{
+    const struct span s = { .rows = g->inner,
+                            .pitch = g->block,
+                            .a = { .x = a->x + at,
+                                   .other = a->other ? a->other + at : NULL,
+                                   .y = a->y ? a->y + at : NULL,
+                                   .dy = a->dy ? a->dy + at : NULL,
+                                   .dy2 = a->dy2 ? a->dy2 + at : NULL,
+                                   .out = a->out ? a->out + at : NULL } };
+
+    return s;
+}
+
+INLINE void forward_span(const struct span *s, size_t lanes, bool relu, bool add,
+                         const struct lanes *p)
 {
     for (size_t r = 0; r < s->rows; r++) {
-        const float *x = s->x + r * s->pitch;
-        float *y = s->out + r * s->pitch;
+        const float *x = s->a.x + r * s->pitch, *other = add ? s->a.other + r * s->pitch : NULL;
+        float *y = s->a.out + r * s->pitch;
 
 #pragma omp simd
         for (size_t i = 0; i < lanes; i++) {
             const float v = ot_bn_affine(x[i], p->mean[i], p->slope[i], p->shift[i]);
 
-            y[i] = relu ? ot_relu(v, 0.0f) : v;
+            y[i] = ot_bn_affine_top(relu, add ? v + other[i] : v);
         }
     }
 }
@@ -67,8 +87,8 @@ INLINE void gradient_span(const struct span *s, size_t lanes, bool relu, bool fi
                           const struct lanes *p)
 {
     for (size_t r = 0; r < s->rows; r++) {
-        const float *x = s->x + r * s->pitch, *dy = s->dy + r * s->pitch;
-        float *dx = s->out + r * s->pitch;
+        const float *x = s->a.x + r * s->pitch, *dy = s->a.dy + r * s->pitch;
+        float *dx = s->a.out + r * s->pitch;
 
 #pragma omp simd
         for (size_t i = 0; i < lanes; i++) {
@@ -83,15 +103,16 @@ INLINE void gradient_span(const struct span *s, size_t lanes, bool relu, bool fi
 }
 
 /* A row of one channel is the same loop with the channel's values as constants. */
-INLINE void forward_row(const struct span *s, bool relu, const struct lanes *p)
+INLINE void forward_row(const struct span *s, bool relu, bool add, const struct lanes *p)
 {
     const float mean = p->mean[0], slope = p->slope[0], shift = p->shift[0];
+    const struct arrays a = s->a;
 
 #pragma omp simd
     for (size_t i = 0; i < s->rows; i++) {
-        const float v = ot_bn_affine(s->x[i], mean, slope, shift);
+        const float v = ot_bn_affine(a.x[i], mean, slope, shift);
 
-        s->out[i] = relu ? ot_relu(v, 0.0f) : v;
+        a.out[i] = ot_bn_affine_top(relu, add ? v + a.other[i] : v);
     }
 }
 
@@ -99,12 +120,13 @@ INLINE void gradient_row(const struct span *s, bool relu, bool fixed, const stru
 {
     const float mean = p->mean[0], inv = p->inv[0], slope = p->slope[0], shift = p->shift[0];
     const float m0 = p->m0[0], m1 = p->m1[0];
+    const struct arrays a = s->a;
 
 #pragma omp simd
     for (size_t i = 0; i < s->rows; i++) {
-        const float g = ot_bn_affine_mask(relu, s->x[i], mean, slope, shift, s->dy[i]);
+        const float g = ot_bn_affine_mask(relu, a.x[i], mean, slope, shift, a.dy[i]);
 
-        s->out[i] = fixed ? g * slope : ot_bn_affine_grad(s->x[i], g, mean, inv, slope, m0, m1);
+        a.out[i] = fixed ? g * slope : ot_bn_affine_grad(a.x[i], g, mean, inv, slope, m0, m1);
     }
 }
 
@@ -121,25 +143,28 @@ INLINE void gradient_row(const struct span *s, bool relu, bool fixed, const stru
             f((s), (width), __VA_ARGS__);  \
     } while (0)
 
+/* The same for two flags: f(s, width, a, b, ...) with a and b as constants. */
+#define BY_FLAGS(f, row, s, width, a, b, ...)                      \
+    do {                                                           \
+        if ((a) && (b))                                            \
+            BY_WIDTH(f, row, s, width, true, true, __VA_ARGS__);   \
+        else if (a)                                                \
+            BY_WIDTH(f, row, s, width, true, false, __VA_ARGS__);  \
+        else if (b)                                                \
+            BY_WIDTH(f, row, s, width, false, true, __VA_ARGS__);  \
+        else                                                       \
+            BY_WIDTH(f, row, s, width, false, false, __VA_ARGS__); \
+    } while (0)
+
 static void forward(const struct span *s, size_t width, bool relu, const struct lanes *p)
 {
-    if (relu)
-        BY_WIDTH(forward_span, forward_row, s, width, true, p);
-    else
-        BY_WIDTH(forward_span, forward_row, s, width, false, p);
+    BY_FLAGS(forward_span, forward_row, s, width, relu, s->a.other, p);
 }
 
 static void gradient(const struct span *s, size_t width, bool relu, bool fixed,
                      const struct lanes *p)
 {
-    if (relu && fixed)
-        BY_WIDTH(gradient_span, gradient_row, s, width, true, true, p);
-    else if (relu)
-        BY_WIDTH(gradient_span, gradient_row, s, width, true, false, p);
-    else if (fixed)
-        BY_WIDTH(gradient_span, gradient_row, s, width, false, true, p);
-    else
-        BY_WIDTH(gradient_span, gradient_row, s, width, false, false, p);
+    BY_FLAGS(gradient_span, gradient_row, s, width, relu, fixed, p);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -147,9 +172,8 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* All elements, image by image and up to WIDE channels at a time; dy NULL: forward. */
-static void each_span(const struct affine *a, bool fixed, const float *x, const float *dy,
-                      float *out)
+/* All elements, image by image and up to WIDE channels at a time; without dy: forward. */
+static void each_span(const struct affine *a, bool fixed, const struct arrays *of)
 {
     const struct ot_bn_geom *g = a->g;
     const size_t width = smaller(g->block, WIDE), cuts = (g->block + width - 1) / width;
@@ -161,11 +185,11 @@ static void each_span(const struct affine *a, bool fixed, const float *x, const 
         for (size_t k = 0; k < groups; k++) {
             const size_t cut = k % cuts * width, many = smaller(width, g->block - cut);
             const size_t at = (n * (groups / cuts) + k / cuts) * plane + cut;
-            const struct span s = { g->inner, g->block, x + at, dy ? dy + at : NULL, out + at };
+            const struct span s = span_at(of, g, at);
             struct lanes p;
 
             gather(a, k / cuts * g->block + cut, many, &p);
-            if (dy)
+            if (of->dy)
                 gradient(&s, many, a->relu, fixed, &p);
             else
                 forward(&s, many, a->relu, &p);
@@ -173,12 +197,14 @@ static void each_span(const struct affine *a, bool fixed, const float *x, const 
 }
 
 void ot_cpu_bn_affine_fwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool relu, const float *x,
-                          const float *stat, const float *gamma, const float *shift, float *y)
+                          const float *stat, const float *gamma, const float *shift,
+                          const float *other, float *y)
 {
     const struct affine a = { g, relu, stat, gamma, shift, NULL };
+    const struct arrays of = { .x = x, .other = other, .out = y };
 
     ot_cpu_f32(dev, g->type);
-    each_span(&a, false, x, NULL, y);
+    each_span(&a, false, &of);
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */
@@ -189,7 +215,7 @@ INLINE void sum_span(const struct span *s, size_t lanes, bool relu, const struct
     double u[WIDE] = { 0 }, v[WIDE] = { 0 };
 
     for (size_t r = 0; r < s->rows; r++) {
-        const float *x = s->x + r * s->pitch, *dy = s->dy + r * s->pitch;
+        const float *x = s->a.x + r * s->pitch, *dy = s->a.dy + r * s->pitch;
 
 #pragma omp simd
         for (size_t i = 0; i < lanes; i++) {
@@ -213,10 +239,56 @@ INLINE void sum_row(const struct span *s, bool relu, const struct lanes *p, doub
 
 #pragma omp simd reduction(+ : u, v)
     for (size_t i = 0; i < s->rows; i++) {
-        const float g = ot_bn_affine_mask(relu, s->x[i], mean, slope, shift, s->dy[i]);
+        const float g = ot_bn_affine_mask(relu, s->a.x[i], mean, slope, shift, s->a.dy[i]);
 
         u += (double)g;
-        v += (double)g * (double)((s->x[i] - mean) * inv);
+        v += (double)g * (double)((s->a.x[i] - mean) * inv);
+    }
+    *s0 += u;
+    *s1 += v;
+}
+
+/* The same of what was added to, whose g goes to memory. */
+INLINE void add_span(const struct span *s, size_t lanes, bool relu, bool two, const struct lanes *p,
+                     double *s0, double *s1)
+{
+    double u[WIDE] = { 0 }, v[WIDE] = { 0 };
+
+    for (size_t r = 0; r < s->rows; r++) {
+        const size_t at = r * s->pitch;
+        const float *x = s->a.x + at, *y = relu ? s->a.y + at : NULL, *dy = s->a.dy + at;
+        const float *dy2 = two ? s->a.dy2 + at : NULL;
+        float *dother = s->a.out + at;
+
+#pragma omp simd
+        for (size_t i = 0; i < lanes; i++) {
+            const float g = ot_bn_add_mask(relu, relu ? y[i] : 0, two ? dy[i] + dy2[i] : dy[i]);
+
+            dother[i] = g;
+            u[i] += (double)g;
+            v[i] += (double)g * (double)((x[i] - p->mean[i]) * p->inv[i]);
+        }
+    }
+    for (size_t i = 0; i < lanes; i++) {
+        s0[i] += u[i];
+        s1[i] += v[i];
+    }
+}
+
+INLINE void add_row(const struct span *s, bool relu, bool two, const struct lanes *p, double *s0,
+                    double *s1)
+{
+    const float mean = p->mean[0], inv = p->inv[0];
+    const struct arrays a = s->a;
+    double u = 0, v = 0;
+
+#pragma omp simd reduction(+ : u, v)
+    for (size_t i = 0; i < s->rows; i++) {
+        const float g = ot_bn_add_mask(relu, relu ? a.y[i] : 0, two ? a.dy[i] + a.dy2[i] : a.dy[i]);
+
+        a.out[i] = g;
+        u += (double)g;
+        v += (double)g * (double)((a.x[i] - mean) * inv);
     }
     *s0 += u;
     *s1 += v;
@@ -225,14 +297,16 @@ INLINE void sum_row(const struct span *s, bool relu, const struct lanes *p, doub
 static void sum(const struct span *s, size_t width, bool relu, const struct lanes *p, double *s0,
                 double *s1)
 {
-    if (relu)
+    if (s->a.out)
+        BY_FLAGS(add_span, add_row, s, width, relu, s->a.dy2, p, s0, s1);
+    else if (relu)
         BY_WIDTH(sum_span, sum_row, s, width, true, p, s0, s1);
     else
         BY_WIDTH(sum_span, sum_row, s, width, false, p, s0, s1);
 }
 
 /* scratch (2, parts, channels): the sums of g and of g h; the first part ends as the total. */
-static void sums(const struct affine *a, const float *x, const float *dy, double *scratch)
+static void sums(const struct affine *a, const struct arrays *of, double *scratch)
 {
     const struct ot_bn_geom *g = a->g;
     const size_t width = smaller(g->block, WIDE), cuts = (g->block + width - 1) / width;
@@ -250,7 +324,7 @@ static void sums(const struct affine *a, const float *x, const float *dy, double
             gather(a, c, many, &p);
             for (size_t n = part; n < g->n; n += parts) {
                 const size_t at = (n * pc + k / cuts * g->block) * g->inner + cut;
-                const struct span s = { g->inner, g->block, x + at, dy + at, NULL };
+                const struct span s = span_at(of, g, at);
 
                 sum(&s, many, a->relu, &p, scratch + part * pc + c, other + part * pc + c);
             }
@@ -268,27 +342,55 @@ static void put(size_t c, const double *sum, float beta, float *d)
         d[i] = (float)(beta == 0.0f ? sum[i] : sum[i] + (double)(beta * d[i]));
 }
 
-void ot_cpu_bn_affine_bwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool fixed, bool relu,
-                          const float *x, const float *stat, const float *gamma, const float *shift,
-                          const float *dy, double *scratch, float beta, float *dgamma,
-                          float *dshift, float *dx)
+/* From the totals what is of each channel; the means lie behind the sums. */
+static void finish(const struct ot_bn_geom *g, double *scratch, float beta, float *dgamma,
+                   float *dshift)
 {
     const size_t pc = ot_bn_channels(g);
     const double *const other = scratch + ot_bn_sums(g) / 2, m = (double)(g->n * g->inner);
     float *const mean = (float *)(void *)(scratch + ot_bn_sums(g));
-    struct affine a = { g, relu, stat, gamma, shift, NULL };
 
-    ot_cpu_f32(dev, g->type);
-    if (dgamma || dshift || !fixed)
-        sums(&a, x, dy, scratch);
     put(g->c, other, beta, dgamma);
     put(g->c, scratch, beta, dshift);
-    if (!dx)
-        return;
-    for (size_t c = 0; c < pc && !fixed; c++) {
+    for (size_t c = 0; c < pc; c++) {
         mean[c] = ot_bn_mean(scratch[c], m);
         mean[pc + c] = ot_bn_mean(other[c], m);
     }
-    a.mean = fixed ? NULL : mean;
-    each_span(&a, fixed, x, dy, dx);
+}
+
+void ot_cpu_bn_affine_sums(struct ot_dev *dev, const struct ot_bn_geom *g, bool relu,
+                           const float *x, const float *stat, const float *gamma,
+                           const float *shift, const float *dy, double *scratch, float beta,
+                           float *dgamma, float *dshift)
+{
+    const struct affine a = { g, relu, stat, gamma, shift, NULL };
+    const struct arrays of = { .x = x, .dy = dy };
+
+    ot_cpu_f32(dev, g->type);
+    sums(&a, &of, scratch);
+    finish(g, scratch, beta, dgamma, dshift);
+}
+
+void ot_cpu_bn_add_sums(struct ot_dev *dev, const struct ot_bn_geom *g, bool relu, const float *x,
+                        const float *stat, const float *y, const float *dy, const float *dy2,
+                        double *scratch, float beta, float *dgamma, float *dshift, float *dother)
+{
+    const struct affine a = { g, relu, stat, NULL, NULL, NULL };
+    const struct arrays of = { .x = x, .y = y, .dy = dy, .dy2 = dy2, .out = dother };
+
+    ot_cpu_f32(dev, g->type);
+    sums(&a, &of, scratch);
+    finish(g, scratch, beta, dgamma, dshift);
+}
+
+void ot_cpu_bn_affine_grad(struct ot_dev *dev, const struct ot_bn_geom *g, bool fixed, bool relu,
+                           const float *x, const float *stat, const float *gamma,
+                           const float *shift, const float *dy, const double *scratch, float *dx)
+{
+    const float *const mean = (const float *)(const void *)(scratch + ot_bn_sums(g));
+    const struct affine a = { g, relu, stat, gamma, shift, fixed ? NULL : mean };
+    const struct arrays of = { .x = x, .dy = dy, .out = dx };
+
+    ot_cpu_f32(dev, g->type);
+    each_span(&a, fixed, &of);
 }

@@ -1,10 +1,11 @@
 /*
- * bn_affine_math.h - batch normalisation, scale and shift of a channel, and a ReLU: one element of
- * the pass that does it all, for every device.
+ * bn_affine_math.h - batch normalisation, scale and shift of a channel, something added to that, and
+ * a ReLU: one element of the pass that does it all, for every device.
  *
- * With h = (x - mean) inv the unfused layers compute max(0, gamma h + shift); here
- * max(0, (x - mean) (gamma inv) + shift), so that they agree to rounding.  Backward reads x only:
- * where the ReLU was 0 it computes again, with the same operations and so the same outcome.
+ * With h = (x - mean) inv the unfused layers compute max(0, gamma h + shift + other); here
+ * max(0, (x - mean) (gamma inv) + shift + other), so that they agree to rounding.  Backward reads x
+ * only: where the ReLU was 0 it computes again, with the same operations and so the same outcome.
+ * With something added it would have to read that for it, and reads y instead.
  */
 #ifndef OT_LAYERS_BN_AFFINE_MATH_H
 #define OT_LAYERS_BN_AFFINE_MATH_H
@@ -18,11 +19,21 @@ OT_HD float ot_bn_affine(float x, float mean, float slope, float shift)
     return (x - mean) * slope + shift;
 }
 
+OT_HD float ot_bn_affine_top(bool relu, float v)
+{
+    return relu ? ot_relu(v, 0.0f) : v;
+}
+
 /* The gradient that passes the ReLU. */
 OT_HD float ot_bn_affine_mask(bool relu, float x, float mean, float slope, float shift, float dy)
 {
     const float y = ot_bn_affine(x, mean, slope, shift);
 
+    return relu ? ot_relu_pass(y, dy) : dy;
+}
+
+OT_HD float ot_bn_add_mask(bool relu, float y, float dy)
+{
     return relu ? ot_relu_pass(y, dy) : dy;
 }
 

@@ -118,6 +118,8 @@ struct ot_layer {
     /* set by the net before plan */
     bool fused_relu;              /* apply ReLU to out[0] */
     struct ot_layer *fused_scale; /* NULL, or a Scale of channels whose parameters to apply too */
+    bool fused_sum;               /* add in[nin], a blob like in[0], before the ReLU */
+    struct ot_layer *fused_split; /* NULL, or out[0]'s gradient is that of its two outputs' sum */
     unsigned reads; /* which of BWD_NEEDS_IN, _OUT hold: ops->flags', but plan may say otherwise */
     void *state;    /* ops->state_size bytes, zeroed before setup */
 };
@@ -135,7 +137,8 @@ enum {
     OT_LAYER_DYNAMIC = 1u << 9,       /* forward may give outputs fewer items than reshape did */
     OT_LAYER_ANY_TYPE = 1u << 10,     /* with ANY_FORMAT: whatever the type of the elements is */
     OT_LAYER_MASKS_RELU = 1u << 11,   /* backward too does the fused ReLU's part */
-    OT_LAYER_FUSES_SCALE = 1u << 12   /* understands fused_scale, and fused_relu with it only */
+    OT_LAYER_FUSES_SCALE = 1u << 12,  /* understands fused_scale, and fused_relu with it only */
+    OT_LAYER_FUSES_SUM = 1u << 13     /* the same of fused_sum, and of fused_split with that */
 };
 
 struct ot_layer_ops {
@@ -179,6 +182,12 @@ int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg
 static inline bool ot_want_in(const struct ot_layer *l, int i)
 {
     return l->in[i]->need_grad && !(l->ops->no_grad_in >> i & 1);
+}
+
+/* With what the net has put behind the user's inputs: in[0] to in[n - 1], in_fmt[] too. */
+static inline int ot_layer_reads(const struct ot_layer *l)
+{
+    return l->nin + l->fused_sum;
 }
 
 static inline bool ot_want_param(const struct ot_layer *l, int i)

@@ -15,14 +15,16 @@ static void give_statistics(struct ot_mini *m)
     m->param[2].v[0] = 2.5f;
 }
 
-/* ---- normalising, scale, shift and ReLU in one pass ---------------------------------------- */
+/* ---- normalising, scale, shift, sum and ReLU in one pass ----------------------------------- */
 
-struct affine { /* all of the device; p: stat, gamma, shift, their gradients */
+struct affine { /* all of the device; other: what is added, and a second gradient */
     struct ot_bn_geom g;
-    struct ot_tensor x, dy, y;
+    struct ot_tensor x, dy, other, y, dother;
     double *scratch;
     float *stat, *gamma, *shift, *dgamma, *dshift;
 };
+
+typedef void run_fn(struct ot_dev *dev, struct ot_cuda_raw *r, const struct affine *a);
 
 static void *room(struct ot_dev *dev, size_t bytes)
 {
@@ -68,6 +70,42 @@ static void take_blob(struct ot_dev *dev, struct ot_cuda_raw *r, const struct ot
     take(dev, r, r->z, plain.elems);
 }
 
+/* Backward in its two halves, with fixed statistics and no gradient of parameters in one. */
+static void affine_bwd(struct ot_dev *dev, const struct affine *a, bool fixed, bool relu,
+                       const float *shift, float beta, float *dgamma, float *dshift)
+{
+    const struct ot_kernels *k = dev->k;
+
+    if (dgamma || dshift || !fixed)
+        k->bn_affine_sums(dev, &a->g, relu, a->x.data, a->stat, a->gamma, shift, a->dy.data,
+                          a->scratch, beta, dgamma, dshift);
+    k->bn_affine_grad(dev, &a->g, fixed, relu, a->x.data, a->stat, a->gamma, shift, a->dy.data,
+                      a->scratch, a->y.data);
+}
+
+/* Each combination of ReLU and a second gradient, of something added; `dgamma` once not wanted. */
+static void run_add(struct ot_dev *dev, struct ot_cuda_raw *r, const struct affine *a)
+{
+    const struct ot_kernels *k = dev->k;
+
+    for (int way = 0; way < 4; way++) {
+        const bool relu = way % 2, two = way / 2;
+
+        k->bn_affine_fwd(dev, &a->g, relu, a->x.data, a->stat, a->gamma, two ? a->shift : NULL,
+                         a->other.data, a->y.data);
+        take_blob(dev, r, &a->y);
+        k->bn_add_sums(dev, &a->g, relu, a->x.data, a->stat, relu ? a->y.data : NULL, a->dy.data,
+                       two ? a->other.data : NULL, a->scratch, (float)two,
+                       way == 2 ? NULL : a->dgamma, a->dshift, a->dother.data);
+        take_blob(dev, r, &a->dother);
+        k->bn_affine_grad(dev, &a->g, way == 3, false, a->x.data, a->stat, a->gamma, NULL,
+                          a->dother.data, a->scratch, a->y.data);
+        take_blob(dev, r, &a->y);
+        take(dev, r, a->dgamma, a->g.c);
+        take(dev, r, a->dshift, a->g.c);
+    }
+}
+
 /* Each combination of ReLU and fixed statistics; gradients overwritten, added to, not wanted. */
 static void run_affine(struct ot_dev *dev, struct ot_cuda_raw *r, const struct affine *a)
 {
@@ -77,30 +115,30 @@ static void run_affine(struct ot_dev *dev, struct ot_cuda_raw *r, const struct a
         const bool relu = way % 2, fixed = way / 2, shifts = way != 1;
 
         k->bn_affine_fwd(dev, &a->g, relu, a->x.data, a->stat, a->gamma, shifts ? a->shift : NULL,
-                         a->y.data);
+                         NULL, a->y.data);
         take_blob(dev, r, &a->y);
-        k->bn_affine_bwd(dev, &a->g, fixed, relu, a->x.data, a->stat, a->gamma,
-                         shifts ? a->shift : NULL, a->dy.data, a->scratch, way < 2 ? 0.0f : 1.0f,
-                         way == 3 ? NULL : a->dgamma, shifts ? a->dshift : NULL, a->y.data);
+        affine_bwd(dev, a, fixed, relu, shifts ? a->shift : NULL, way < 2 ? 0.0f : 1.0f,
+                   way == 3 ? NULL : a->dgamma, shifts ? a->dshift : NULL);
         take_blob(dev, r, &a->y);
         take(dev, r, a->dgamma, a->g.c);
         take(dev, r, a->dshift, a->g.c);
     }
-    k->bn_affine_bwd(dev, &a->g, false, true, a->x.data, a->stat, a->gamma, a->shift, a->dy.data,
-                     a->scratch, 0.0f, a->dgamma, a->dshift, NULL);
-    take(dev, r, a->dgamma, a->g.c);
+    affine_bwd(dev, a, true, true, a->shift, 0.0f, NULL, NULL);
+    take_blob(dev, r, &a->y);
 }
 
-static void affine_case(struct ot_dev *dev, struct ot_cuda_raw *r, struct ot_shape shape, bool last,
-                        enum ot_type type)
+static void case_of(struct ot_dev *dev, struct ot_cuda_raw *r, struct ot_shape shape, bool last,
+                    enum ot_type type, run_fn *run)
 {
     struct affine a = { .x = stored(dev, &shape, last, type, r->x),
-                        .dy = stored(dev, &shape, last, type, r->y) };
+                        .dy = stored(dev, &shape, last, type, r->y),
+                        .other = stored(dev, &shape, last, type, r->z) };
     const size_t c = (size_t)ot_dim(&shape, 1);
     float *p;
 
-    a.y = a.x;
+    a.y = a.dother = a.x;
     a.y.data = room(dev, (a.y.elems + 1) * sizeof(float));
+    a.dother.data = room(dev, (a.y.elems + 1) * sizeof(float));
     a.g = (struct ot_bn_geom){ .n = (size_t)shape.dim[0],
                                .c = c,
                                .inner = ot_count_range(&shape, 2, shape.nd),
@@ -117,33 +155,58 @@ static void affine_case(struct ot_dev *dev, struct ot_cuda_raw *r, struct ot_sha
     a.dshift = p + 6 * c;
     dev->k->copy(dev, OT_F32, 4 * c, r->z, a.gamma);
     dev->k->bn_stats(dev, &a.g, 1e-3f, a.x.data, a.scratch, a.stat);
-    run_affine(dev, r, &a);
+    run(dev, r, &a);
     dev->ops->sync(dev);
     dev->ops->free(dev, a.x.data);
     dev->ops->free(dev, a.dy.data);
+    dev->ops->free(dev, a.other.data);
     dev->ops->free(dev, a.y.data);
+    dev->ops->free(dev, a.dother.data);
     dev->ops->free(dev, a.scratch);
     dev->ops->free(dev, p);
 }
 
+static void plain_cases(struct ot_dev *dev, struct ot_cuda_raw *r, run_fn *run)
+{
+    case_of(dev, r, ot_shape4(3, 7, 9, 11), false, OT_F32, run);
+    case_of(dev, r, ot_shape4(37, 19, 1, 1), false, OT_F32, run);
+}
+
+static void last_cases(struct ot_dev *dev, struct ot_cuda_raw *r, enum ot_type type, run_fn *run)
+{
+    case_of(dev, r, ot_shape4(3, 8, 9, 11), true, type, run);
+    case_of(dev, r, ot_shape4(2, 65, 3, 5), true, type, run);
+    case_of(dev, r, ot_shape4(3, 264, 3, 3), true, type, run);
+}
+
 static void raw_affine_plain(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    affine_case(dev, r, ot_shape4(3, 7, 9, 11), false, OT_F32);
-    affine_case(dev, r, ot_shape4(37, 19, 1, 1), false, OT_F32);
+    plain_cases(dev, r, run_affine);
 }
 
 static void raw_affine_last(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    affine_case(dev, r, ot_shape4(3, 8, 9, 11), true, OT_F32);
-    affine_case(dev, r, ot_shape4(2, 65, 3, 5), true, OT_F32);
-    affine_case(dev, r, ot_shape4(3, 264, 3, 3), true, OT_F32);
+    last_cases(dev, r, OT_F32, run_affine);
 }
 
 static void raw_affine_bf16(struct ot_dev *dev, struct ot_cuda_raw *r)
 {
-    affine_case(dev, r, ot_shape4(3, 8, 9, 11), true, OT_BF16);
-    affine_case(dev, r, ot_shape4(2, 65, 3, 5), true, OT_BF16);
-    affine_case(dev, r, ot_shape4(3, 264, 3, 3), true, OT_BF16);
+    last_cases(dev, r, OT_BF16, run_affine);
+}
+
+static void raw_add_plain(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    plain_cases(dev, r, run_add);
+}
+
+static void raw_add_last(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    last_cases(dev, r, OT_F32, run_add);
+}
+
+static void raw_add_bf16(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    last_cases(dev, r, OT_BF16, run_add);
 }
 
 /* 20 channels in blocks of 16; what is in padding is 0 before and after. */
@@ -154,14 +217,22 @@ static void raw_affine_blocks(struct ot_dev *dev, struct ot_cuda_raw *r)
     double *scratch = room(dev, ot_bn_scratch(&g));
 
     for (int relu = 0; relu < 2; relu++) {
-        float *stat = r->y + 20000, *d = r->y + 30000;
+        float *stat = r->y + 20000, *d = r->y + 30000, *sum = r->z + 5000;
 
         dev->k->bn_stats(dev, &g, 1e-3f, r->x, scratch, stat);
-        dev->k->bn_affine_fwd(dev, &g, relu, r->x, stat, r->y + 5000, r->y + 6000, r->z);
+        dev->k->bn_affine_fwd(dev, &g, relu, r->x, stat, r->y + 5000, r->y + 6000, NULL, r->z);
         take(dev, r, r->z, n);
-        dev->k->bn_affine_bwd(dev, &g, false, relu, r->x, stat, r->y + 5000, r->y + 6000, r->y,
-                              scratch, (float)relu, d, d + 20, r->z);
+        dev->k->bn_affine_sums(dev, &g, relu, r->x, stat, r->y + 5000, r->y + 6000, r->y, scratch,
+                               (float)relu, d, d + 20);
+        dev->k->bn_affine_grad(dev, &g, false, relu, r->x, stat, r->y + 5000, r->y + 6000, r->y,
+                               scratch, r->z);
         take(dev, r, r->z, n);
+        take(dev, r, d, 40);
+        dev->k->bn_affine_fwd(dev, &g, relu, r->x, stat, r->y + 5000, NULL, r->z, sum);
+        take(dev, r, sum, n);
+        dev->k->bn_add_sums(dev, &g, relu, r->x, stat, sum, r->z, relu ? NULL : sum, scratch, 0.0f,
+                            d, d + 20, r->z + 10000);
+        take(dev, r, r->z + 10000, n);
         take(dev, r, d, 40);
     }
     dev->ops->sync(dev);
@@ -173,6 +244,9 @@ const struct ot_cuda_case ot_cuda_cases_norm[] = {
     { .name = "normalise, scale, shift, ReLU, channels last", .raw = raw_affine_last },
     { .name = "normalise, scale, shift, ReLU, bf16", .raw = raw_affine_bf16, .tol = 1.0 / 128 },
     { .name = "normalise, scale, shift, ReLU, in blocks", .raw = raw_affine_blocks },
+    { .name = "normalise, scale, shift, add, ReLU", .raw = raw_add_plain },
+    { .name = "normalise, scale, shift, add, ReLU, channels last", .raw = raw_add_last },
+    { .name = "normalise, scale, shift, add, ReLU, bf16", .raw = raw_add_bf16, .tol = 1.0 / 128 },
     { .name = "batch normalisation",
       .text = BN("eps: 1e-3"),
       .n_in = 1,

@@ -59,22 +59,27 @@ static bool absent(const struct ot_kit *k, const char *layer)
     return n->skip_backward;
 }
 
-static const char *const watched[] = { "c0", "r1", "sum", "c3", "most", "fc", "out", "loss" };
-
-enum { WATCHED = sizeof watched / sizeof *watched };
+static const struct watched {
+    const char *file;
+    int n;
+    const char *blob[8];
+} nets[] = {
+    { "norms", 8, { "c0", "r1", "sum", "c3", "most", "fc", "out", "loss" } },
+    { "residual", 7, { "sum1", "sum2", "sum3", "sum5", "sum7", "sum8", "loss" } },
+};
 
 /* [0]: every layer by itself; [1]: fused */
-static void open_both(struct ot_kit k[2], struct ot_net_conf conf)
+static void open_both(struct ot_kit k[2], const struct watched *w, struct ot_net_conf conf)
 {
-    conf.keep = watched;
-    conf.nkeep = WATCHED;
+    conf.keep = w->blob;
+    conf.nkeep = w->n;
     for (int i = 0; i < 2; i++) {
         conf.no_fusion = i == 0;
-        k[i] = ot_kit_file("norms", conf);
+        k[i] = ot_kit_file(w->file, conf);
     }
 }
 
-static void forward_both(struct ot_kit k[2], uint64_t pass)
+static void forward_both(struct ot_kit k[2], const struct watched *w, uint64_t pass)
 {
     double loss[2];
 
@@ -84,8 +89,8 @@ static void forward_both(struct ot_kit k[2], uint64_t pass)
         loss[i] = ot_kit_forward(&k[i]);
     }
     assert_near(loss[1], loss[0], TOLERANCE);
-    for (int i = 0; i < WATCHED; i++)
-        same_blob(&k[1], &k[0], watched[i]);
+    for (int i = 0; i < w->n; i++)
+        same_blob(&k[1], &k[0], w->blob[i]);
 }
 
 static void close_both(struct ot_kit k[2])
@@ -102,8 +107,8 @@ static void the_layers_that_one_pass_does_have_none_of_their_own(void **state)
     struct ot_kit k[2];
 
     (void)state;
-    open_both(k, (struct ot_net_conf){ 0 });
-    forward_both(k, 0);
+    open_both(k, &nets[0], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[0], 0);
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
         if (!absent(&k[1], gone[i]) || absent(&k[0], gone[i]))
             fail_msg("%s is not fused, or is with no_fusion", gone[i]);
@@ -119,14 +124,62 @@ static void fused_training_agrees(void **state)
     struct ot_kit k[2];
 
     (void)state;
-    open_both(k, (struct ot_net_conf){ 0 });
-    for (uint64_t pass = 0; pass < 3; pass++) {
-        forward_both(k, pass);
-        for (int i = 0; i < 2; i++)
-            ot_kit_backward(&k[i]);
-        same_params(&k[1], &k[0], OT_PARAM_GRAD);
-        same_params(&k[1], &k[0], OT_PARAM_DATA); /* the running statistics */
+    for (int net = 0; net < 2; net++) {
+        open_both(k, &nets[net], (struct ot_net_conf){ 0 });
+        for (uint64_t pass = 0; pass < 3; pass++) {
+            forward_both(k, &nets[net], pass);
+            for (int i = 0; i < 2; i++)
+                ot_kit_backward(&k[i]);
+            same_params(&k[1], &k[0], OT_PARAM_GRAD);
+            same_params(&k[1], &k[0], OT_PARAM_DATA); /* the running statistics */
+        }
+        close_both(k);
     }
+}
+
+static void a_sum_of_two_behind_a_scale_is_the_same_pass(void **state)
+{
+    static const char *const gone[] = { "scale1b", "sum1",  "relu1",  "scale2", "sum2", "scale3",
+                                        "sum3",    "relu3", "scale4", "scale8", "sum8", "relu8" };
+    static const char *const there[] = { "sum4", "sum5", "max6", "sum7" };
+    struct ot_kit k[2];
+
+    (void)state;
+    open_both(k, &nets[1], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[1], 0);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (!absent(&k[1], gone[i]) || absent(&k[0], gone[i]))
+            fail_msg("%s is not fused, or is with no_fusion", gone[i]);
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
+        if (absent(&k[1], there[i]))
+            fail_msg("%s is fused", there[i]);
+    assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
+    close_both(k);
+}
+
+/* Where two read a sum, their gradients are added where it is differentiated. */
+static void gradients_of_two_readers_are_added_in_that_pass(void **state)
+{
+    struct ot_kit k[2];
+    int joined[2] = { 0 };
+
+    (void)state;
+    open_both(k, &nets[1], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[1], 0);
+    for (int i = 0; i < 2; i++) {
+        ot_kit_backward(&k[i]);
+        for (int j = 0; j < k[i].net->nnode; j++) {
+            const struct ot_node *n = &k[i].net->node[j];
+
+            if (strcmp(n->l.ops->type, "Split") != 0 || !n->skip_backward)
+                continue;
+            assert_false(n->absent);
+            assert_null(n->in[0]->b.grad.data);
+            joined[i]++;
+        }
+    }
+    assert_int_equal(joined[0], 0);
+    assert_int_equal(joined[1], 2); /* sum1 and sum2; sum3 has three readers */
     close_both(k);
 }
 
@@ -136,9 +189,9 @@ static void gradients_of_several_passes_add_up(void **state)
     struct ot_kit k[2];
 
     (void)state;
-    open_both(k, (struct ot_net_conf){ 0 });
+    open_both(k, &nets[0], (struct ot_net_conf){ 0 });
     for (uint64_t pass = 0; pass < 3; pass++) {
-        forward_both(k, pass);
+        forward_both(k, &nets[0], pass);
         for (int i = 0; i < 2; i++) {
             if (pass == 0)
                 ot_net_zero_grads(k[i].net);
@@ -156,11 +209,11 @@ static void frozen_statistics_stay_as_they_are(void **state)
     size_t n;
 
     (void)state;
-    open_both(k, (struct ot_net_conf){ 0 });
-    forward_both(k, 0);
+    open_both(k, &nets[0], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[0], 0);
     before = ot_kit_param(k[1].net, ot_net_node(k[1].net, "bn1")->l.param[0], OT_PARAM_DATA, &n);
     k[0].net->env.frozen_stats = k[1].net->env.frozen_stats = true;
-    forward_both(k, 1);
+    forward_both(k, &nets[0], 1);
     after = ot_kit_param(k[1].net, ot_net_node(k[1].net, "bn1")->l.param[0], OT_PARAM_DATA, &n);
     assert_memory_equal(before, after, n * sizeof *before);
     ot_free(before);
@@ -170,23 +223,27 @@ static void frozen_statistics_stay_as_they_are(void **state)
 
 static void a_test_net_uses_the_parameters_it_shares(void **state)
 {
-    struct ot_kit train[2], test[2];
-
     (void)state;
-    open_both(train, (struct ot_net_conf){ 0 });
-    for (int i = 0; i < 2; i++)
-        test[i] = ot_kit_file("norms", (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST,
-                                                             .share = train[i].net,
-                                                             .no_fusion = i == 0,
-                                                             .keep = watched,
-                                                             .nkeep = WATCHED });
-    for (uint64_t pass = 0; pass < 2; pass++) {
-        forward_both(train, pass);
-        forward_both(test, pass + 7);
+    for (int net = 0; net < 2; net++) {
+        const struct watched *w = &nets[net];
+        struct ot_kit train[2], test[2];
+
+        open_both(train, w, (struct ot_net_conf){ 0 });
+        for (int i = 0; i < 2; i++)
+            test[i] = ot_kit_file(w->file, (struct ot_net_conf){ .phase = CAFFE__PHASE__TEST,
+                                                                 .share = train[i].net,
+                                                                 .no_fusion = i == 0,
+                                                                 .keep = w->blob,
+                                                                 .nkeep = w->n });
+        for (uint64_t pass = 0; pass < 2; pass++) {
+            forward_both(train, w, pass);
+            forward_both(test, w, pass + 7);
+        }
+        /* nobody has a backward there */
+        assert_true(absent(&test[1], net ? "sum7" : "scale_data"));
+        close_both(test);
+        close_both(train);
     }
-    assert_true(absent(&test[1], "scale_data")); /* nobody has a backward there */
-    close_both(test);
-    close_both(train);
 }
 
 static void a_blob_that_somebody_keeps_is_computed(void **state)
@@ -223,8 +280,8 @@ static void the_table_shows_what_is_fused(void **state)
     const char *line;
 
     (void)state;
-    open_both(k, (struct ot_net_conf){ 0 });
-    forward_both(k, 0);
+    open_both(k, &nets[0], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[0], 0);
     ot_net_table(k[1].net, &text);
     line = strstr(text.buf, "scale0");
     assert_non_null(line);
@@ -274,6 +331,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_layers_that_one_pass_does_have_none_of_their_own),
         cmocka_unit_test(fused_training_agrees),
+        cmocka_unit_test(a_sum_of_two_behind_a_scale_is_the_same_pass),
+        cmocka_unit_test(gradients_of_two_readers_are_added_in_that_pass),
         cmocka_unit_test(gradients_of_several_passes_add_up),
         cmocka_unit_test(frozen_statistics_stay_as_they_are),
         cmocka_unit_test(a_test_net_uses_the_parameters_it_shares),

@@ -4,11 +4,17 @@
  *     Convolution, InnerProduct + ReLU           the ReLU's backward stays its own
  *     Eltwise SUM + ReLU                         forward and backward
  *     BatchNorm + Scale of channels (+ ReLU)     forward and backward
+ *     BatchNorm + Scale of channels + Eltwise SUM of two (+ ReLU)           both
+ *         (+ Split in two: its backward, so that the sum of gradients is never in memory)
  *
  * The layers are neighbours, each is the only reader of the one before it (another reader would
  * be a Split between them), and nobody has asked for the values in between.  Where the first one
  * does backward for all, it writes into the blob of the last one, which has memory of its own:
  * the blobs between have none.
+ *
+ * The third is the end of a residual block: K. He, X. Zhang, S. Ren and J. Sun, "Deep residual
+ * learning for image recognition", CVPR 2016, figure 2.  What is added is there before BatchNorm
+ * runs, because nothing but that one and Scale comes between.
  */
 #include <string.h>
 
@@ -29,12 +35,56 @@ static bool follows(const struct ot_net *net, int i, const char *type)
            n->l.nin == 1 && n->in[0] == before->out[0];
 }
 
-/* The same for one that is to leave its backward to node `first`, too. */
+/* Whether node i, which reads the node before it as its input b, may leave its backward, too, to
+ * node `first`. */
+static bool may_join(const struct ot_net *net, int first, int i, int b)
+{
+    return !net->conf.keep_all && net->node[i].backward == net->node[first].backward &&
+           hidden(net->node[i].in[b], net->node[i].out[0]);
+}
+
 static bool joins(const struct ot_net *net, int first, int i, const char *type)
 {
-    return !net->conf.keep_all && follows(net, i, type) &&
-           net->node[i].backward == net->node[first].backward &&
-           hidden(net->node[i].in[0], net->node[i].out[0]);
+    return follows(net, i, type) && may_join(net, first, i, 0);
+}
+
+static bool adds_two(const struct ot_layer *l)
+{
+    const Caffe__EltwiseParameter *p = l->conf->eltwise_param;
+
+    for (size_t k = 0; p && k < p->n_coeff; k++)
+        if (p->coeff[k] != 1.0f)
+            return false;
+    return l->nin == 2 && (!p || p->operation == CAFFE__ELTWISE_PARAMETER__ELTWISE_OP__SUM);
+}
+
+/* Node i adds something to the output of the node before it: NULL, or what. */
+static struct ot_net_blob *joins_sum(const struct ot_net *net, int first, int i)
+{
+    const struct ot_node *n = &net->node[i], *before = n - 1;
+    int b;
+
+    if (i >= net->nnode || strcmp(n->l.ops->type, "Eltwise") != 0 || !adds_two(&n->l))
+        return NULL;
+    b = n->in[1] == before->out[0];
+    if (n->in[b] != before->out[0] || !may_join(net, first, i, b) ||
+        (n->backward && !n->in[!b]->b.need_grad))
+        return NULL;
+    return n->in[!b];
+}
+
+/* A Split in two of node i - 1's output, both of which have a gradient. */
+static bool splits_in_two(const struct ot_net *net, int i)
+{
+    const struct ot_node *n = &net->node[i];
+
+    if (!follows(net, i, "Split") || n->l.nout != 2 || !n->backward || !(n - 1)->backward ||
+        n->in[0]->loss_weight != 0.0f)
+        return false;
+    for (int t = 0; t < 2; t++)
+        if (!n->out[t]->b.need_grad || n->out[t]->loss_weight != 0.0f)
+            return false;
+    return true;
 }
 
 /* A value for each of axis 1. */
@@ -65,6 +115,11 @@ static int fuse_from(struct ot_net *net, int i)
     if ((flags & OT_LAYER_FUSES_SCALE) && joins(net, i, last + 1, "Scale") &&
         of_channels(&net->node[last + 1].l))
         a->l.fused_scale = &net->node[++last].l;
+    if ((flags & OT_LAYER_FUSES_SUM) && a->l.fused_scale) {
+        a->in[a->l.nin] = joins_sum(net, i, last + 1);
+        a->l.fused_sum = a->in[a->l.nin] != NULL;
+        last += a->l.fused_sum;
+    }
     if (!(flags & OT_LAYER_FUSES_RELU) || a->l.refuses_relu ||
         ((flags & OT_LAYER_FUSES_SCALE) && !a->l.fused_scale))
         return last;
@@ -82,8 +137,9 @@ void ot_net_fuse(struct ot_net *net)
     for (int i = 0; i < net->nnode; i++) {
         struct ot_node *n = &net->node[i];
 
-        n->l.fused_relu = n->skip_forward = n->skip_backward = false;
-        n->l.fused_scale = NULL;
+        n->l.fused_relu = n->l.fused_sum = false;
+        n->skip_forward = n->skip_backward = n->absent = false;
+        n->l.fused_scale = n->l.fused_split = NULL;
         n->last = i;
     }
     for (int i = 0; i < net->nnode && !net->conf.no_fusion; i++) {
@@ -93,8 +149,13 @@ void ot_net_fuse(struct ot_net *net)
         for (int k = i + 1; k <= a->last; k++) {
             net->node[k].skip_forward = true;
             net->node[k].skip_backward = a->l.ops->flags & OT_LAYER_MASKS_RELU;
+            net->node[k].absent = net->node[k].skip_backward;
             net->node[k].last = a->last;
         }
         i = a->last;
+        if (a->l.fused_sum && splits_in_two(net, i + 1)) {
+            a->l.fused_split = &net->node[++i].l;
+            net->node[i].skip_backward = true;
+        }
     }
 }

@@ -65,7 +65,9 @@ static void default_formats(struct ot_layer *l)
  * that one writes. */
 static void plan_absent(struct ot_net *net, struct ot_node *n)
 {
-    n->l.in[0] = n->l.out[0] = &net->node[n->last].out[0]->b;
+    n->l.out[0] = &net->node[n->last].out[0]->b;
+    for (int b = 0; b < n->l.nin; b++)
+        n->l.in[b] = n->l.out[0];
     n->l.reads = 0;
 }
 
@@ -76,11 +78,11 @@ static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *er
 
     l->scratch_bytes = 0;
     l->reads = l->ops->flags & (OT_LAYER_BWD_NEEDS_IN | OT_LAYER_BWD_NEEDS_OUT);
-    if (n->skip_backward) {
+    if (n->absent) {
         plan_absent(net, n);
         return 0;
     }
-    for (int b = 0; b < l->nin; b++) {
+    for (int b = 0; b < ot_layer_reads(l); b++) {
         l->in[b] = &n->in[b]->now->b;
         l->in_fmt[b] = NULL;
     }
@@ -98,7 +100,7 @@ static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *er
         default_formats(l);
     else if (l->ops->plan(l, err) < 0)
         return err->code;
-    for (int b = 0; b < l->nin; b++) {
+    for (int b = 0; b < ot_layer_reads(l); b++) {
         struct ot_net_blob *from = n->in[b]->now, *to;
 
         if (from->b.data.fmt == l->in_fmt[b])
@@ -336,18 +338,31 @@ static void find_aliases(struct ot_net *net)
     }
 }
 
+/* The gradients that layer l reads, and those it writes. */
+static int live_grads(struct ot_net *net, const struct ot_layer *l, int back, struct ot_err *err)
+{
+    const struct ot_layer *from = l->fused_split ? l->fused_split : l;
+    int rc = 0;
+
+    for (int b = 0; b < ot_layer_reads(l) && rc == 0; b++)
+        if (l->in[b]->need_grad)
+            rc = touch_grad(net, l->in[b], back, err);
+    for (int t = 0; t < from->nout && rc == 0; t++)
+        if (from->out[t]->need_grad || net_blob(from->out[t])->zero_grad)
+            rc = touch_grad(net, from->out[t], back, err);
+    return rc;
+}
+
 static int live_node(struct ot_net *net, int i, struct ot_err *err)
 {
     struct ot_node *n = &net->node[i];
     struct ot_layer *l = &n->l;
     int back = 2 * net->nnode - 1 - i, rc = 0;
 
-    for (int b = 0; b < l->nin && rc == 0; b++) {
+    for (int b = 0; b < ot_layer_reads(l) && rc == 0; b++) {
         rc = touch_data(net, l->in[b], i, err);
-        if (rc == 0 && n->backward && (l->reads & OT_LAYER_BWD_NEEDS_IN))
+        if (rc == 0 && n->backward && b < l->nin && (l->reads & OT_LAYER_BWD_NEEDS_IN))
             rc = touch_data(net, l->in[b], back, err);
-        if (rc == 0 && n->backward && l->in[b]->need_grad)
-            rc = touch_grad(net, l->in[b], back, err);
     }
     for (int t = 0; t < l->nout && rc == 0; t++) {
         rc = touch_data(net, l->out[t], i, err);
@@ -355,9 +370,9 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
             rc = touch_data(net, l->out[t], 0, err);
         if (rc == 0 && n->backward && (l->reads & OT_LAYER_BWD_NEEDS_OUT))
             rc = touch_data(net, l->out[t], back, err);
-        if (rc == 0 && n->backward && (l->out[t]->need_grad || net_blob(l->out[t])->zero_grad))
-            rc = touch_grad(net, l->out[t], back, err);
     }
+    if (rc == 0 && n->backward && !n->skip_backward)
+        rc = live_grads(net, l, back, err);
     for (int k = 0; k < OT_MAX_WS && rc == 0; k++) {
         l->ws[k] = NULL;
         if (!l->ws_bytes[k])
