@@ -66,6 +66,7 @@ static const struct watched {
 } nets[] = {
     { "norms", 8, { "c0", "r1", "sum", "c3", "most", "fc", "out", "loss" } },
     { "residual", 7, { "sum1", "sum2", "sum3", "sum5", "sum7", "sum8", "loss" } },
+    { "residual", 1, { "loss" } }, /* memory is free for others as soon as may be */
 };
 
 /* [0]: every layer by itself; [1]: fused */
@@ -124,7 +125,7 @@ static void fused_training_agrees(void **state)
     struct ot_kit k[2];
 
     (void)state;
-    for (int net = 0; net < 2; net++) {
+    for (size_t net = 0; net < sizeof nets / sizeof *nets; net++) {
         open_both(k, &nets[net], (struct ot_net_conf){ 0 });
         for (uint64_t pass = 0; pass < 3; pass++) {
             forward_both(k, &nets[net], pass);
@@ -154,6 +155,22 @@ static void a_sum_of_two_behind_a_scale_is_the_same_pass(void **state)
         if (absent(&k[1], there[i]))
             fail_msg("%s is fused", there[i]);
     assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
+    close_both(k);
+}
+
+/* The ReLU's backward asks it. */
+static void a_sum_stays_until_its_backward(void **state)
+{
+    struct ot_kit k[2];
+    const struct ot_node *bn, *relu;
+
+    (void)state;
+    open_both(k, &nets[2], (struct ot_net_conf){ 0 });
+    forward_both(k, &nets[2], 0);
+    bn = ot_net_node(k[1].net, "bn8");
+    relu = ot_net_node(k[1].net, "relu8");
+    assert_int_equal(k[1].net->item[relu->out[0]->data_item].last,
+                     2 * k[1].net->nnode - 1 - (bn - k[1].net->node));
     close_both(k);
 }
 
@@ -332,6 +349,7 @@ int main(void)
         cmocka_unit_test(the_layers_that_one_pass_does_have_none_of_their_own),
         cmocka_unit_test(fused_training_agrees),
         cmocka_unit_test(a_sum_of_two_behind_a_scale_is_the_same_pass),
+        cmocka_unit_test(a_sum_stays_until_its_backward),
         cmocka_unit_test(gradients_of_two_readers_are_added_in_that_pass),
         cmocka_unit_test(gradients_of_several_passes_add_up),
         cmocka_unit_test(frozen_statistics_stay_as_they_are),
