@@ -277,6 +277,37 @@ static void run_bn_bwd(struct bench *b)
                               stat + 4 * c, b->p[2], b->p[3], b->p[1]);
 }
 
+/* With something added, and gradients of two readers; p besides: other or y, dother, dy2 */
+static int make_bn_add(struct bench *b, bool bf16, struct ot_err *err)
+{
+    if (make_bn(b, bf16, err) < 0 || !b->elems)
+        return err->code;
+    return values(b, 5, b->type, b->elems, err) || room(b, 6, b->x, err) ||
+                   values(b, 7, b->type, b->elems, err)
+               ? err->code
+               : 0;
+}
+
+static void run_bn_add_fwd(struct bench *b)
+{
+    const size_t c = ot_bn_channels(&b->bn);
+    float *stat = b->p[4];
+
+    b->dev->k->bn_affine_fwd(b->dev, &b->bn, true, b->p[0], stat, stat + 3 * c, stat + 4 * c,
+                             b->p[5], b->p[1]);
+}
+
+static void run_bn_add_bwd(struct bench *b)
+{
+    const size_t c = ot_bn_channels(&b->bn);
+    float *stat = b->p[4];
+
+    b->dev->k->bn_add_sums(b->dev, &b->bn, true, b->p[0], stat, b->p[5], b->p[2], b->p[7], b->p[3],
+                           0.0f, stat + 5 * c, stat + 6 * c, b->p[6]);
+    b->dev->k->bn_affine_grad(b->dev, &b->bn, false, false, b->p[0], stat, stat + 3 * c,
+                              stat + 4 * c, b->p[6], b->p[3], b->p[1]);
+}
+
 /* p: x or y, dy, result */
 static int make_relu(struct bench *b, bool bf16, struct ot_err *err)
 {
@@ -532,6 +563,8 @@ static const struct row {
     { "bn_stats", make_bn, run_bn_stats, 1, 0, 0, true },
     { "bn_scale_relu_fwd", make_bn, run_bn_fwd, 2, 0, 0, true },
     { "bn_scale_relu_bwd", make_bn, run_bn_bwd, 5, 0, 0, true },
+    { "bn_scale_add_relu_fwd", make_bn_add, run_bn_add_fwd, 3, 0, 0, true },
+    { "bn_scale_add_relu_bwd", make_bn_add, run_bn_add_bwd, 8, 0, 0, true },
     { "relu_fwd", make_relu, run_relu_fwd, 2, 0, 0, true },
     { "relu_bwd", make_relu, run_relu_bwd, 3, 0, 0, true },
     { "max_pool_fwd", make_pool, run_pool_fwd, 1, 1, 1, true },

@@ -67,7 +67,7 @@ if [ -x "$B/bench/bench_gpu" ]; then
 import json, sys
 r = {v['kernel']: v for v in map(json.loads, open(sys.argv[1]))}
 want = ['copy', 'gemm', 'bn_stats', 'sgd', 'proposal'] + [
-    k + way for k in ('softmax_loss', 'bn_scale_relu', 'relu', 'max_pool', 'roi_pool', 'psroi_pool')
+    k + way for k in ('softmax_loss', 'bn_scale_relu', 'bn_scale_add_relu', 'relu', 'max_pool', 'roi_pool', 'psroi_pool')
     for way in ('_fwd', '_bwd')]
 assert sorted(r) == sorted(want), sorted(set(r) ^ set(want))
 maps = 4 * 2 * 8 * 14 * 14

@@ -39,7 +39,7 @@ struct ot_kit ot_kit_try(const char *text, struct ot_net_conf conf, struct ot_er
     param = (Caffe__NetParameter *)(void *)ot_doc_root(k.doc);
     if (ot_upgrade_net(k.doc, param, err) < 0)
         return k;
-    conf.dev = ot_kit_dev();
+    conf.dev = conf.dev ? conf.dev : ot_kit_dev();
     conf.doc = k.doc;
     conf.param = param;
     conf.seed = conf.seed ? conf.seed : 5;
@@ -82,19 +82,39 @@ void ot_kit_close(struct ot_kit *k)
     *k = (struct ot_kit){ 0 };
 }
 
+static float *room_of(size_t n)
+{
+    struct ot_err err = OT_ERR_INIT;
+    float *v = ot_alloc(n, sizeof *v, &err);
+
+    assert_non_null(v);
+    return v;
+}
+
+static void give(struct ot_net *net, const struct ot_blob *b, const float *v, size_t n)
+{
+    struct ot_dev *to = net->env.dev;
+
+    to->ops->upload(to, b->data.data, v, n * sizeof *v);
+    to->ops->sync(to);
+}
+
 void ot_kit_fill(struct ot_kit *k, uint64_t seed, int classes)
 {
     for (int i = 0; i < k->net->nnode; i++) {
         const struct ot_layer *l = &k->net->node[i].l;
 
         for (int t = 0; !strcmp(l->ops->type, "Input") && t < l->nout; t++) {
-            float *v = l->out[t]->data.data;
+            const size_t n = l->out[t]->data.elems;
+            float *v = room_of(n);
             bool label = !strncmp(l->out[t]->name, "label", 5);
 
-            for (size_t j = 0; j < l->out[t]->data.elems; j++)
+            for (size_t j = 0; j < n; j++)
                 v[j] = label ? (float)ot_rng_below(seed, OT_RNG_TEST, 1000 + (uint64_t)i, j,
                                                    (uint32_t)classes)
                              : 2 * ot_rng_unit(seed, OT_RNG_TEST, (uint64_t)i, j) - 1;
+            give(k->net, l->out[t], v, n);
+            ot_free(v);
         }
     }
 }
@@ -107,7 +127,7 @@ void ot_kit_set(struct ot_kit *k, const char *blob, const float *values)
         if (!strcmp(k->net->blob[i]->b.name, blob))
             b = &k->net->blob[i]->b;
     assert_non_null(b);
-    memcpy(b->data.data, values, ot_count(&b->data.shape) * sizeof *values);
+    give(k->net, b, values, ot_count(&b->data.shape));
 }
 
 double ot_kit_forward(struct ot_kit *k)
@@ -129,10 +149,8 @@ void ot_kit_backward(struct ot_kit *k)
 
 static float *room(const struct ot_shape *s, size_t *n)
 {
-    struct ot_err err = OT_ERR_INIT;
-    float *v = ot_alloc(ot_count(s), sizeof *v, &err);
+    float *v = room_of(ot_count(s));
 
-    assert_non_null(v);
     if (n)
         *n = ot_count(s);
     return v;

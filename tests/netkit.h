@@ -2,7 +2,7 @@
  * netkit.h - whole nets for tests: from text, or from a config with its data.
  *
  * A kit of text has Input layers; ot_kit_fill() gives them values.  Failures end the test, except
- * in ot_kit_try().  One device serves all kits of a program.
+ * in ot_kit_try().  One device of the CPU serves all kits that name none of their own.
  */
 #ifndef OT_TESTS_NETKIT_H
 #define OT_TESTS_NETKIT_H
@@ -14,7 +14,7 @@ struct ot_kit {
     struct ot_net *net;
 };
 
-/* What of ot_net_conf a test wants to differ: phase, level, stages, share, keep_all, ... */
+/* What of ot_net_conf a test wants to differ: dev, phase, level, stages, share, keep_all, ... */
 struct ot_dev *ot_kit_dev(void);
 struct ot_kit ot_kit_open(const char *text, struct ot_net_conf conf);
 /* the net in tests/nets/NAME.prototxt */
