@@ -1,6 +1,6 @@
 /*
- * bn_affine_math.h - batch normalisation, scale and shift of a channel, something added to that, and
- * a ReLU: one element of the pass that does it all, for every device.
+ * bn_affine_math.h - batch normalisation, scale and shift of a channel, something added to that,
+ * and a ReLU: one element of the pass that does it all, for every device.
  *
  * With h = (x - mean) inv the unfused layers compute max(0, gamma h + shift + other); here
  * max(0, (x - mean) (gamma inv) + shift + other), so that they agree to rounding.  Backward reads x
