@@ -110,7 +110,7 @@ static void train_both(struct ot_dev *dev, enum ot_compute compute, double toler
 {
     if (compute == OT_COMPUTE_FP32)
         train(dev, "norms", compute, tolerance);
-    train(dev, "residual", compute, tolerance);
+    train(dev, "blocks", compute, tolerance);
 }
 
 static void on_the_host_as_on_the_cpu(void **state)

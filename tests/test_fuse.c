@@ -65,8 +65,8 @@ static const struct watched {
     const char *blob[8];
 } nets[] = {
     { "norms", 8, { "c0", "r1", "sum", "c3", "most", "fc", "out", "loss" } },
-    { "residual", 7, { "sum1", "sum2", "sum3", "sum5", "sum7", "sum8", "loss" } },
-    { "residual", 1, { "loss" } }, /* memory is free for others as soon as may be */
+    { "blocks", 7, { "sum1", "sum2", "sum3", "sum5", "sum7", "sum8", "loss" } },
+    { "blocks", 1, { "loss" } }, /* memory is free for others as soon as may be */
 };
 
 /* [0]: every layer by itself; [1]: fused */

@@ -105,6 +105,8 @@ static void so_does_a_residual_one(void **state)
 {
     (void)state;
     plan_agrees("residual", CAFFE__PHASE__TRAIN);
+    plan_agrees("blocks", CAFFE__PHASE__TRAIN);
+    plan_agrees("blocks", CAFFE__PHASE__TEST);
 }
 
 static void so_does_one_of_in_place_chains_and_shared_memory(void **state)
