@@ -214,6 +214,11 @@ extern "C" void ot_cuda_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_
         combined<float, struct weighted_sum>(dev, n, in, wide, y);
 }
 
+/* What comes down: y NULL without a ReLU, dy2 for one reader. */
+template <class T> struct from_above {
+    const T *y, *dy, *dy2;
+};
+
 struct outputs {
     void *x[INPUTS];
     float coeff[INPUTS];
@@ -221,13 +226,19 @@ struct outputs {
 };
 
 template <unsigned V, class T>
-__device__ static void hand_down_at(const struct outputs &out, size_t i, const T *y, const T *dy)
+__device__ static void hand_down_at(const struct outputs &out, size_t i, const from_above<T> &a)
 {
     float d[V], v[V];
 
-    ot_load<V>(dy + i, d);
-    if (y) {
-        ot_load<V>(y + i, v);
+    ot_load<V>(a.dy + i, d);
+    if (a.dy2) {
+        ot_load<V>(a.dy2 + i, v);
+        OT_UNROLL
+        for (unsigned e = 0; e < V; e++)
+            d[e] += v[e];
+    }
+    if (a.y) {
+        ot_load<V>(a.y + i, v);
         OT_UNROLL
         for (unsigned e = 0; e < V; e++)
             d[e] = ot_relu_pass(v[e], d[e]);
@@ -241,40 +252,39 @@ __device__ static void hand_down_at(const struct outputs &out, size_t i, const T
 }
 
 template <unsigned V, class T>
-__global__ static void hand_down(size_t n, const __grid_constant__ struct outputs out, const T *y,
-                                 const T *dy)
+__global__ static void hand_down(size_t n, const __grid_constant__ struct outputs out,
+                                 const from_above<T> a)
 {
     const size_t whole = n / V;
 
     OT_EACH (i, whole)
-        hand_down_at<V>(out, i * V, y, dy);
+        hand_down_at<V>(out, i * V, a);
     if constexpr (V > 1)
         OT_EACH (i, n - whole * V)
-            hand_down_at<1>(out, whole * V + i, y, dy);
+            hand_down_at<1>(out, whole * V + i, a);
 }
 
 template <class T>
 static void handed_down(struct ot_dev *dev, size_t n, const struct outputs &out, bool wide,
-                        const void *y, const void *dy)
+                        const void *y, const void *dy, const void *dy2)
 {
     constexpr unsigned V = OT_LANES<T>;
+    const from_above<T> a = { (const T *)y, (const T *)dy, (const T *)dy2 };
 
     if (!n || !out.k)
         return;
     if (wide)
-        OT_LAUNCH(dev, (hand_down<V, T>), ot_grid(n / V), OT_THREADS, n, out, (const T *)y,
-                  (const T *)dy);
+        OT_LAUNCH(dev, (hand_down<V, T>), ot_grid(n / V), OT_THREADS, n, out, a);
     else
-        OT_LAUNCH(dev, (hand_down<1, T>), ot_grid(n), OT_THREADS, n, out, (const T *)y,
-                  (const T *)dy);
+        OT_LAUNCH(dev, (hand_down<1, T>), ot_grid(n), OT_THREADS, n, out, a);
 }
 
 extern "C" void ot_cuda_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
                                         const float *host_coeff, bool relu, const float *y,
-                                        const float *dy, float *const *dx)
+                                        const float *dy, const float *dy2, float *const *dx)
 {
     struct outputs out;
-    bool wide = ot_aligned(dy) && (!relu || ot_aligned(y));
+    bool wide = ot_aligned(dy) && ot_aligned(dy2) && (!relu || ot_aligned(y));
 
     out.k = 0;
     for (int i = 0; i < k; i++) {
@@ -288,7 +298,7 @@ extern "C" void ot_cuda_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, s
         out.coeff[out.k++] = host_coeff ? host_coeff[i] : 1.0f;
         wide = wide && ot_aligned(dx[i]);
     }
-    OT_BY_TYPE(type, handed_down, dev, n, out, wide, relu ? y : nullptr, dy);
+    OT_BY_TYPE(type, handed_down, dev, n, out, wide, relu ? y : nullptr, dy, dy2);
 }
 
 template <class T>

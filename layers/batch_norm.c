@@ -133,23 +133,26 @@ static void batch_norm_forward(struct ot_layer *l)
         k->bn_fwd(l->dev, &s->g, l->in[0]->data.data, stat, l->out[0]->data.data);
 }
 
-/* Backward of all, first the sums of each channel; the Scale's gradients or NULL. */
+/* Backward of all, first the sums of each channel where any are wanted; the Scale's gradients or
+ * NULL. */
 static void two_passes(struct ot_layer *l, float beta, float *dgamma, float *dshift)
 {
     const struct batch_norm *s = l->state;
     const struct ot_kernels *k = l->dev->k;
-    const float *x = l->in[0]->data.data, *dy = l->out[0]->grad.data;
+    const bool sums = dgamma || dshift || (!s->global && ot_want_in(l, 0));
+    const float *x = l->in[0]->data.data, *y = l->out[0]->data.data, *dy = ot_layer_dy(l, 0);
 
     if (l->fused_sum) {
-        const struct ot_layer *const split = l->fused_split;
         float *dother = l->in[l->nin]->grad.data;
 
-        k->bn_add_sums(l->dev, &s->g, l->fused_relu, x, l->ws[0], l->out[0]->data.data,
-                       split ? split->out[0]->grad.data : dy,
-                       split ? split->out[1]->grad.data : NULL, l->scratch, beta, dgamma, dshift,
-                       dother);
+        if (sums)
+            k->bn_add_sums(l->dev, &s->g, l->fused_relu, x, l->ws[0], y, dy, ot_layer_dy(l, 1),
+                           l->scratch, beta, dgamma, dshift, dother);
+        else
+            k->eltwise_sum_bwd(l->dev, s->g.type, l->out[0]->data.elems, 1, NULL, l->fused_relu, y,
+                               dy, ot_layer_dy(l, 1), &dother);
         dy = dother;
-    } else if (dgamma || dshift || !s->global) {
+    } else if (sums) {
         k->bn_affine_sums(l->dev, &s->g, l->fused_relu, x, l->ws[0], scale_param(l, 0),
                           scale_param(l, 1), dy, l->scratch, beta, dgamma, dshift);
     }
@@ -196,7 +199,7 @@ const struct ot_layer_ops ot_layer_batch_norm = {
     .min_out = 1,
     .max_out = 1,
     .flags = OT_LAYER_INPLACE | OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_SCALE | OT_LAYER_FUSES_SUM |
-             OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
+             OT_LAYER_FUSES_SPLIT | OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
     .setup = batch_norm_setup,
     .reshape = batch_norm_reshape,
     .plan = batch_norm_plan,

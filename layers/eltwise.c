@@ -4,7 +4,7 @@
  * the first one that is not plain.
  *
  * A sum takes the ReLU behind it along, forward and backward: without it backward reads the
- * gradient only, with it the output too.
+ * gradient only, with it the output too.  Where two read it, it adds up their gradients itself.
  */
 #include "layers/layer.h"
 
@@ -102,7 +102,7 @@ static void sum_backward(struct ot_layer *l)
         dx[i] = ot_want_in(l, i) ? l->in[i]->grad.data : NULL;
     l->dev->k->eltwise_sum_bwd(l->dev, ot_type_of(l->in[0]->data.fmt), l->out[0]->data.elems,
                                l->nin, s->coeff, l->fused_relu, l->out[0]->data.data,
-                               l->out[0]->grad.data, dx);
+                               ot_layer_dy(l, 0), ot_layer_dy(l, 1), dx);
 }
 
 static void eltwise_backward(struct ot_layer *l)
@@ -139,7 +139,8 @@ const struct ot_layer_ops ot_layer_eltwise = {
     .min_out = 1,
     .max_out = 1,
     .flags = OT_LAYER_ANY_FORMAT | OT_LAYER_ANY_TYPE | OT_LAYER_BWD_NEEDS_IN |
-             OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU,
+             OT_LAYER_BWD_NEEDS_OUT | OT_LAYER_FUSES_RELU | OT_LAYER_MASKS_RELU |
+             OT_LAYER_FUSES_SPLIT,
     .setup = eltwise_setup,
     .reshape = eltwise_reshape,
     .plan = eltwise_plan,

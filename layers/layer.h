@@ -114,7 +114,7 @@ struct ot_layer {
     size_t scratch_bytes;       /* set by plan: needed during one call only */
     void *scratch;
     double flops;      /* of one forward, set by reshape or plan; for --check */
-    bool refuses_relu; /* set by setup: FUSES_RELU does not hold for what this one computes */
+    bool refuses_relu; /* set by setup: FUSES_RELU and _SPLIT do not hold for what it computes */
     /* set by the net before plan */
     bool fused_relu;              /* apply ReLU to out[0] */
     struct ot_layer *fused_scale; /* NULL, or a Scale of channels whose parameters to apply too */
@@ -138,7 +138,8 @@ enum {
     OT_LAYER_ANY_TYPE = 1u << 10,     /* with ANY_FORMAT: whatever the type of the elements is */
     OT_LAYER_MASKS_RELU = 1u << 11,   /* backward too does the fused ReLU's part */
     OT_LAYER_FUSES_SCALE = 1u << 12,  /* understands fused_scale, and fused_relu with it only */
-    OT_LAYER_FUSES_SUM = 1u << 13     /* the same of fused_sum, and of fused_split with that */
+    OT_LAYER_FUSES_SUM = 1u << 13,    /* the same of fused_sum */
+    OT_LAYER_FUSES_SPLIT = 1u << 14 /* understands fused_split, with FUSES_SUM and fused_sum only */
 };
 
 struct ot_layer_ops {
@@ -182,6 +183,14 @@ int ot_layer_blame(const struct ot_layer *l, struct ot_err *err, const void *msg
 static inline bool ot_want_in(const struct ot_layer *l, int i)
 {
     return l->in[i]->need_grad && !(l->ops->no_grad_in >> i & 1);
+}
+
+/* The gradient of out[0], a sum of dy(0) and dy(1), which is NULL where only one reads it. */
+static inline const float *ot_layer_dy(const struct ot_layer *l, int i)
+{
+    if (l->fused_split)
+        return l->fused_split->out[i]->grad.data;
+    return i ? NULL : l->out[0]->grad.data;
 }
 
 /* With what the net has put behind the user's inputs: in[0] to in[n - 1], in_fmt[] too. */

@@ -69,23 +69,35 @@ void ot_cpu_eltwise_sum(struct ot_dev *dev, enum ot_type type, size_t n, int k,
     }
 }
 
-static void scale_run(size_t n, float c, const float *dy, float *dx)
+static inline __attribute__((always_inline)) void run_bwd(size_t n, float c, bool relu, bool two,
+                                                          const float *y, const float *dy,
+                                                          const float *dy2, float *dx)
 {
 #pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        dx[i] = c * dy[i];
+    for (size_t i = 0; i < n; i++) {
+        const float d = two ? dy[i] + dy2[i] : dy[i];
+
+        dx[i] = c * (relu ? ot_relu_pass(y[i], d) : d);
+    }
 }
 
-static void masked_run(size_t n, float c, const float *y, const float *dy, float *dx)
+/* y, dy2: NULL for none */
+static void sum_run_bwd(size_t n, float c, const float *y, const float *dy, const float *dy2,
+                        float *dx)
 {
-#pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        dx[i] = c * ot_relu_pass(y[i], dy[i]);
+    if (y && dy2)
+        run_bwd(n, c, true, true, y, dy, dy2, dx);
+    else if (y)
+        run_bwd(n, c, true, false, y, dy, dy2, dx);
+    else if (dy2)
+        run_bwd(n, c, false, true, y, dy, dy2, dx);
+    else
+        run_bwd(n, c, false, false, y, dy, dy2, dx);
 }
 
 void ot_cpu_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int k,
                             const float *host_coeff, bool relu, const float *y, const float *dy,
-                            float *const *dx)
+                            const float *dy2, float *const *dx)
 {
     ot_cpu_f32(dev, type);
 #pragma omp parallel for if (n > OT_CPU_GRAIN) schedule(static)
@@ -93,12 +105,9 @@ void ot_cpu_eltwise_sum_bwd(struct ot_dev *dev, enum ot_type type, size_t n, int
         const size_t m = from + SUM_RUN < n ? SUM_RUN : n - from;
 
         for (int j = 0; j < k; j++) {
-            const float c = host_coeff ? host_coeff[j] : 1.0f;
-
-            if (dx[j] && relu)
-                masked_run(m, c, y + from, dy + from, dx[j] + from);
-            else if (dx[j])
-                scale_run(m, c, dy + from, dx[j] + from);
+            if (dx[j])
+                sum_run_bwd(m, host_coeff ? host_coeff[j] : 1.0f, relu ? y + from : NULL, dy + from,
+                            dy2 ? dy2 + from : NULL, dx[j] + from);
         }
     }
 }

@@ -34,6 +34,23 @@ static void raw_blocks(struct ot_dev *dev, struct ot_cuda_raw *r)
     }
 }
 
+/* The gradients of a sum that two read: with and without ReLU, vectors and not. */
+static void raw_two_gradients(struct ot_dev *dev, struct ot_cuda_raw *r)
+{
+    static const size_t lengths[] = { 1, 7, 64, 1009 };
+    static const float coeff[] = { 1.0f, -0.5f, 3.0f };
+
+    for (size_t i = 0; i < 4 * sizeof lengths / sizeof lengths[0]; i++) {
+        const size_t n = lengths[i / 4], odd = i % 2;
+        float *dx[] = { r->z, NULL, r->z + 2000 + odd };
+
+        dev->k->fill(dev, OT_F32, 4000, 0.0f, r->z);
+        dev->k->eltwise_sum_bwd(dev, OT_F32, n, 3, coeff, i % 4 < 2, r->x, r->y, r->y + 2000 + odd,
+                                dx);
+        take(dev, r, 4000);
+    }
+}
+
 #define ONE(type, param) "layer { type: '" type "' bottom: 'a' top: 'b' " param " }"
 #define TWO(type, param) "layer { type: '" type "' bottom: 'a' bottom: 's' top: 'b' " param " }"
 /* clang-format off */
@@ -43,6 +60,7 @@ static void raw_blocks(struct ot_dev *dev, struct ot_cuda_raw *r)
 /* clang-format on */
 
 const struct ot_cuda_case ot_cuda_cases_neuron[] = {
+    { .name = "gradients of a sum that two read", .raw = raw_two_gradients, .tol = 1e-6 },
     UNARY("absval", "AbsVal", ""),
     UNARY("bnll", "BNLL", ""),
     UNARY("clip", "Clip", "clip_param { min: -0.5 max: 1 }"),

@@ -196,7 +196,7 @@ static void gradients_of_two_readers_are_added_in_that_pass(void **state)
         }
     }
     assert_int_equal(joined[0], 0);
-    assert_int_equal(joined[1], 2); /* sum1 and sum2; sum3 has three readers */
+    assert_int_equal(joined[1], 5); /* sum1, 2, 4, 5 and 7; sum3 has three readers */
     close_both(k);
 }
 

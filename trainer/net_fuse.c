@@ -2,10 +2,11 @@
  * net_fuse.c - which layers do the work of those behind them in the same pass over memory.
  *
  *     Convolution, InnerProduct + ReLU           the ReLU's backward stays its own
- *     Eltwise SUM + ReLU                         forward and backward
+ *     Eltwise SUM (+ ReLU)                       forward and backward
  *     BatchNorm + Scale of channels (+ ReLU)     forward and backward
  *     BatchNorm + Scale of channels + Eltwise SUM of two (+ ReLU)           both
- *         (+ Split in two: its backward, so that the sum of gradients is never in memory)
+ *
+ * and where a sum of these is read by two, Split's backward: the sum of gradients is never stored.
  *
  * The layers are neighbours, each is the only reader of the one before it (another reader would
  * be a Split between them), and nobody has asked for the values in between.  Where the first one
@@ -73,13 +74,15 @@ static struct ot_net_blob *joins_sum(const struct ot_net *net, int first, int i)
     return n->in[!b];
 }
 
-/* A Split in two of node i - 1's output, both of which have a gradient. */
-static bool splits_in_two(const struct ot_net *net, int i)
+/* Node i is a Split in two, both of which have a gradient, of what node `first` writes. */
+static bool joins_split(const struct ot_net *net, int first, int i)
 {
-    const struct ot_node *n = &net->node[i];
+    const struct ot_node *n = &net->node[i], *a = &net->node[first];
+    const unsigned flags = a->l.ops->flags;
 
-    if (!follows(net, i, "Split") || n->l.nout != 2 || !n->backward || !(n - 1)->backward ||
-        n->in[0]->loss_weight != 0.0f)
+    if (!(flags & OT_LAYER_FUSES_SPLIT) || ((flags & OT_LAYER_FUSES_SUM) && !a->l.fused_sum) ||
+        a->l.refuses_relu || net->conf.keep_all || !follows(net, i, "Split") || n->l.nout != 2 ||
+        !n->backward || !a->backward || n->in[0]->loss_weight != 0.0f)
         return false;
     for (int t = 0; t < 2; t++)
         if (!n->out[t]->b.need_grad || n->out[t]->loss_weight != 0.0f)
@@ -153,7 +156,7 @@ void ot_net_fuse(struct ot_net *net)
             net->node[k].last = a->last;
         }
         i = a->last;
-        if (a->l.fused_sum && splits_in_two(net, i + 1)) {
+        if (joins_split(net, (int)(a - net->node), i + 1)) {
             a->l.fused_split = &net->node[++i].l;
             net->node[i].skip_backward = true;
         }
