@@ -42,7 +42,7 @@ static void raw_two_gradients(struct ot_dev *dev, struct ot_cuda_raw *r)
 
     for (size_t i = 0; i < 4 * sizeof lengths / sizeof lengths[0]; i++) {
         const size_t n = lengths[i / 4], odd = i % 2;
-        float *dx[] = { r->z, NULL, r->z + 2000 + odd };
+        float *dx[] = { r->z, NULL, r->z + 2000 };
 
         dev->k->fill(dev, OT_F32, 4000, 0.0f, r->z);
         dev->k->eltwise_sum_bwd(dev, OT_F32, n, 3, coeff, i % 4 < 2, r->x, r->y, r->y + 2000 + odd,
