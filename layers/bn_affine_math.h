@@ -19,6 +19,7 @@ OT_HD float ot_bn_affine(float x, float mean, float slope, float shift)
     return (x - mean) * slope + shift;
 }
 
+/* y from the sum. */
 OT_HD float ot_bn_affine_top(bool relu, float v)
 {
     return relu ? ot_relu(v, 0.0f) : v;
@@ -32,6 +33,7 @@ OT_HD float ot_bn_affine_mask(bool relu, float x, float mean, float slope, float
     return relu ? ot_relu_pass(y, dy) : dy;
 }
 
+/* The same where y is at hand. */
 OT_HD float ot_bn_add_mask(bool relu, float y, float dy)
 {
     return relu ? ot_relu_pass(y, dy) : dy;

@@ -4,7 +4,7 @@
  *     Convolution, InnerProduct + ReLU           the ReLU's backward stays its own
  *     Eltwise SUM (+ ReLU)                       forward and backward
  *     BatchNorm + Scale of channels (+ ReLU)     forward and backward
- *     BatchNorm + Scale of channels + Eltwise SUM of two (+ ReLU)           both
+ *     the two + Eltwise SUM of two (+ ReLU)      forward and backward
  *
  * and where a sum of these is read by two, Split's backward: the sum of gradients is never stored.
  *
@@ -13,7 +13,7 @@
  * does backward for all, it writes into the blob of the last one, which has memory of its own:
  * the blobs between have none.
  *
- * The third is the end of a residual block: K. He, X. Zhang, S. Ren and J. Sun, "Deep residual
+ * The last is the end of a residual block: K. He, X. Zhang, S. Ren and J. Sun, "Deep residual
  * learning for image recognition", CVPR 2016, figure 2.  What is added is there before BatchNorm
  * runs, because nothing but that one and Scale comes between.
  */
