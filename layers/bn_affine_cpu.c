@@ -294,12 +294,16 @@ INLINE void add_row(const struct span *s, bool relu, bool two, const struct lane
     *s1 += v;
 }
 
+static void sum_added(const struct span *s, size_t width, bool relu, const struct lanes *p,
+                      double *s0, double *s1)
+{
+    BY_FLAGS(add_span, add_row, s, width, relu, s->a.dy2, p, s0, s1);
+}
+
 static void sum(const struct span *s, size_t width, bool relu, const struct lanes *p, double *s0,
                 double *s1)
 {
-    if (s->a.out)
-        BY_FLAGS(add_span, add_row, s, width, relu, s->a.dy2, p, s0, s1);
-    else if (relu)
+    if (relu)
         BY_WIDTH(sum_span, sum_row, s, width, true, p, s0, s1);
     else
         BY_WIDTH(sum_span, sum_row, s, width, false, p, s0, s1);
@@ -326,7 +330,8 @@ static void sums(const struct affine *a, const struct arrays *of, double *scratc
                 const size_t at = (n * pc + k / cuts * g->block) * g->inner + cut;
                 const struct span s = span_at(of, g, at);
 
-                sum(&s, many, a->relu, &p, scratch + part * pc + c, other + part * pc + c);
+                (of->out ? sum_added : sum)(&s, many, a->relu, &p, scratch + part * pc + c,
+                                            other + part * pc + c);
             }
         }
     for (size_t p = 1; p < parts; p++)
