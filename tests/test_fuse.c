@@ -100,24 +100,32 @@ static void close_both(struct ot_kit k[2])
         ot_kit_close(&k[i]);
 }
 
-static void the_layers_that_one_pass_does_have_none_of_their_own(void **state)
+/* Both lists end with NULL. */
+static void fused_are(const struct watched *w, const char *const *gone, const char *const *there)
 {
-    static const char *const gone[] = { "scale0",   "relu0",  "scale1", "relu1",    "scale2",
-                                        "relu_sum", "scale3", "relu3",  "scale_fc", "relu_fc" };
-    static const char *const there[] = { "scale_data", "relu_leaky", "relu_most" };
     struct ot_kit k[2];
 
-    (void)state;
-    open_both(k, &nets[0], (struct ot_net_conf){ 0 });
-    forward_both(k, &nets[0], 0);
-    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
-        if (!absent(&k[1], gone[i]) || absent(&k[0], gone[i]))
-            fail_msg("%s is not fused, or is with no_fusion", gone[i]);
-    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        if (absent(&k[1], there[i]))
-            fail_msg("%s is fused", there[i]);
+    open_both(k, w, (struct ot_net_conf){ 0 });
+    forward_both(k, w, 0);
+    for (; *gone; gone++)
+        if (!absent(&k[1], *gone) || absent(&k[0], *gone))
+            fail_msg("%s is not fused, or is with no_fusion", *gone);
+    for (; *there; there++)
+        if (absent(&k[1], *there))
+            fail_msg("%s is fused", *there);
     assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
     close_both(k);
+}
+
+static void the_layers_that_one_pass_does_have_none_of_their_own(void **state)
+{
+    static const char *const gone[] = { "scale0",   "relu0",    "scale1", "relu1",
+                                        "scale2",   "relu_sum", "scale3", "relu3",
+                                        "scale_fc", "relu_fc",  NULL };
+    static const char *const there[] = { "scale_data", "relu_leaky", "relu_most", NULL };
+
+    (void)state;
+    fused_are(&nets[0], gone, there);
 }
 
 static void fused_training_agrees(void **state)
@@ -140,22 +148,13 @@ static void fused_training_agrees(void **state)
 
 static void a_sum_of_two_behind_a_scale_is_the_same_pass(void **state)
 {
-    static const char *const gone[] = { "scale1b", "sum1",  "relu1",  "scale2", "sum2", "scale3",
-                                        "sum3",    "relu3", "scale4", "scale8", "sum8", "relu8" };
-    static const char *const there[] = { "sum4", "sum5", "max6", "sum7" };
-    struct ot_kit k[2];
+    static const char *const gone[] = { "scale1b", "sum1",  "relu1", "scale2", "sum2",
+                                        "scale3",  "sum3",  "relu3", "scale4", "scale8",
+                                        "sum8",    "relu8", NULL };
+    static const char *const there[] = { "sum4", "sum5", "max6", "sum7", NULL };
 
     (void)state;
-    open_both(k, &nets[1], (struct ot_net_conf){ 0 });
-    forward_both(k, &nets[1], 0);
-    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
-        if (!absent(&k[1], gone[i]) || absent(&k[0], gone[i]))
-            fail_msg("%s is not fused, or is with no_fusion", gone[i]);
-    for (size_t i = 0; i < sizeof there / sizeof *there; i++)
-        if (absent(&k[1], there[i]))
-            fail_msg("%s is fused", there[i]);
-    assert_true(k[1].net->memory_bytes < k[0].net->memory_bytes);
-    close_both(k);
+    fused_are(&nets[1], gone, there);
 }
 
 /* The ReLU's backward asks it. */
