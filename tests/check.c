@@ -3,6 +3,7 @@
 #include "tests/check.h"
 
 #include <ftw.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,6 +19,20 @@ const char *ot_shared(const char *name)
     else
         (void)snprintf(path, sizeof path, "%s/%s", top ? top : "../shared", name);
     return access(path, R_OK) == 0 ? path : NULL;
+}
+
+double ot_farthest(const float *a, const float *b, size_t n)
+{
+    double worst = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)a[i] - (double)b[i]);
+
+        if (isnan(d))
+            return INFINITY;
+        worst = fmax(worst, d);
+    }
+    return worst;
 }
 
 static char tmp[64];

@@ -49,6 +49,9 @@
             fail_msg("%s = %.9g but %s = %.9g, tolerance %g", #a, a_, #b, b_, (double)(tol)); \
     } while (0)
 
+/* The largest |a[i] - b[i]|; infinity where that is no number. */
+double ot_farthest(const float *a, const float *b, size_t n);
+
 #define skip_because(...)           \
     do {                            \
         print_message("skipped: "); \

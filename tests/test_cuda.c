@@ -498,6 +498,7 @@ static void mines_like_the_cpu(struct ot_dev *dev, enum ot_gpu_job job, double t
     ot_gpu_mine(cpu, job, &want);
     ot_gpu_mine(dev, job, &got);
     for (int i = 0; i < OT_GPU_ITERS; i++) {
+        assert_true(isfinite(got.loss[i]));
         most = fmax(most, fabs(got.loss[i] - want.loss[i]) / (1 + fabs(want.loss[i])));
         assert_int_equal(got.again[i], want.again[i]);
         for (int k = 0; k < want.again[i]; k++)
