@@ -6,23 +6,36 @@
 
 void ot_gpu_contract(void (*const *what)(struct ot_dev *dev), int n)
 {
-    const struct ot_dev_conf conf = { .deterministic = true };
+    for (int i = 0; i < n; i++) {
+        struct ot_dev *dev = ot_gpu_open(&(struct ot_dev_conf){ .deterministic = true });
+
+        what[i](dev);
+        ot_gpu_close(dev);
+    }
+}
+
+struct ot_dev *ot_gpu_open(const struct ot_dev_conf *conf)
+{
+    struct ot_err err = OT_ERR_INIT;
+    struct ot_dev *dev = ot_dev_open_conf("cuda", conf, &err);
     char why[1200];
 
-    for (int i = 0; i < n; i++) {
-        struct ot_err err = OT_ERR_INIT;
-        struct ot_dev *dev = ot_dev_open_conf("cuda", &conf, &err);
+    if (!dev)
+        skip_because("%s", ot_err_str(&err, why, sizeof why));
+    ot_guard(dev);
+    return dev;
+}
 
-        if (!dev)
-            skip_because("%s", ot_err_str(&err, why, sizeof why));
-        ot_guard(dev);
-        what[i](dev);
-        assert_ok(ot_dev_ok(dev, &err), &err);
-        if (ot_guard_broken(dev, why, sizeof why))
-            fail_msg("%s", why);
-        ot_gpu_tell(dev);
-        ot_dev_close(dev);
-    }
+void ot_gpu_close(struct ot_dev *dev)
+{
+    struct ot_err err = OT_ERR_INIT;
+    char why[200];
+
+    assert_ok(ot_dev_ok(dev, &err), &err);
+    if (ot_guard_broken(dev, why, sizeof why))
+        fail_msg("%s", why);
+    ot_gpu_tell(dev);
+    ot_dev_close(dev);
 }
 
 void ot_gpu_tell(const struct ot_dev *dev)

@@ -12,7 +12,6 @@
 #include "tests/check.h"
 #include "tests/gpu_contract.h"
 #include "tests/gpu_fake.h"
-#include "tests/gpu_guard.h"
 #include "tests/gpu_host.h"
 #include "tests/gpu_net.h"
 #include "tests/mininet.h"
@@ -165,21 +164,13 @@ static void compare_on_a_device(bool deterministic)
     for (int c = OT_COMPUTE_FP32; c <= OT_COMPUTE_BF16; c++) {
         const struct ot_dev_conf conf = { .compute = (enum ot_compute)c,
                                           .deterministic = deterministic };
-        struct ot_err err = OT_ERR_INIT;
-        struct ot_dev *dev = ot_dev_open_conf("cuda", &conf, &err);
-        char why[1200];
+        struct ot_dev *dev = ot_gpu_open(&conf);
 
-        if (!dev)
-            skip_because("%s", ot_err_str(&err, why, sizeof why));
-        ot_guard(dev);
         /* Winograd's and Fourier's, whose transformed values are rounded as inputs are */
         shaken = conf.compute == OT_COMPUTE_FP32 ? 1e-4 : 4e-3;
         compare_all(dev, conf.compute);
         shaken = 0.0;
-        if (ot_guard_broken(dev, why, sizeof why))
-            fail_msg("%s", why);
-        ot_gpu_tell(dev);
-        ot_dev_close(dev);
+        ot_gpu_close(dev);
     }
 }
 
