@@ -127,7 +127,7 @@ template <class T, bool RELU, bool TWO> struct from_y {
             ot_load<V>(y + at, top);
         OT_UNROLL
         for (unsigned j = 0; j < V; j++)
-            g[j] = ot_bn_add_mask(RELU, top[j], TWO ? g[j] + v[j] : g[j]);
+            g[j] = ot_relu_mask(RELU, top[j], TWO ? g[j] + v[j] : g[j]);
         ot_store<V>(dother + at, g);
     }
 

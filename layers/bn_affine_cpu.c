@@ -53,16 +53,21 @@ struct span {
     struct arrays a;
 };
 
+INLINE struct arrays arrays_at(const struct arrays *a, size_t at)
+{
+    const struct arrays from = { .x = a->x + at,
+                                 .other = a->other ? a->other + at : NULL,
+                                 .y = a->y ? a->y + at : NULL,
+                                 .dy = a->dy ? a->dy + at : NULL,
+                                 .dy2 = a->dy2 ? a->dy2 + at : NULL,
+                                 .out = a->out ? a->out + at : NULL };
+
+    return from;
+}
+
 static struct span span_at(const struct arrays *a, const struct ot_bn_geom *g, size_t at)
 {
-    const struct span s = { .rows = g->inner,
-                            .pitch = g->block,
-                            .a = { .x = a->x + at,
-                                   .other = a->other ? a->other + at : NULL,
-                                   .y = a->y ? a->y + at : NULL,
-                                   .dy = a->dy ? a->dy + at : NULL,
-                                   .dy2 = a->dy2 ? a->dy2 + at : NULL,
-                                   .out = a->out ? a->out + at : NULL } };
+    const struct span s = { g->inner, g->block, arrays_at(a, at) };
 
     return s;
 }
@@ -209,21 +214,27 @@ void ot_cpu_bn_affine_fwd(struct ot_dev *dev, const struct ot_bn_geom *g, bool r
 
 /* ---- sums ------------------------------------------------------------------------------------ */
 
-INLINE void sum_span(const struct span *s, size_t lanes, bool relu, const struct lanes *p,
-                     double *s0, double *s1)
+/* g, the gradient behind the ReLU: y computed again, or where something was `added` read, with the
+ * gradients of one reader or two, and then g goes to memory. */
+INLINE void sum_span(const struct span *s, size_t lanes, bool relu, bool two, bool added,
+                     const struct lanes *p, double *s0, double *s1)
 {
     double u[WIDE] = { 0 }, v[WIDE] = { 0 };
 
     for (size_t r = 0; r < s->rows; r++) {
-        const float *x = s->a.x + r * s->pitch, *dy = s->a.dy + r * s->pitch;
+        const struct arrays a = arrays_at(&s->a, r * s->pitch);
 
 #pragma omp simd
         for (size_t i = 0; i < lanes; i++) {
-            const float g = ot_bn_affine_mask(relu, x[i], p->mean[i], p->slope[i], p->shift[i],
-                                              dy[i]);
+            const float d = two ? a.dy[i] + a.dy2[i] : a.dy[i];
+            const float g = added ? ot_relu_mask(relu, relu ? a.y[i] : 0.0f, d)
+                                  : ot_bn_affine_mask(relu, a.x[i], p->mean[i], p->slope[i],
+                                                      p->shift[i], d);
 
+            if (added)
+                a.out[i] = g;
             u[i] += (double)g;
-            v[i] += (double)g * (double)((x[i] - p->mean[i]) * p->inv[i]);
+            v[i] += (double)g * (double)((a.x[i] - p->mean[i]) * p->inv[i]);
         }
     }
     for (size_t i = 0; i < lanes; i++) {
@@ -232,61 +243,21 @@ INLINE void sum_span(const struct span *s, size_t lanes, bool relu, const struct
     }
 }
 
-INLINE void sum_row(const struct span *s, bool relu, const struct lanes *p, double *s0, double *s1)
+INLINE void sum_row(const struct span *s, bool relu, bool two, bool added, const struct lanes *p,
+                    double *s0, double *s1)
 {
     const float mean = p->mean[0], inv = p->inv[0], slope = p->slope[0], shift = p->shift[0];
-    double u = 0, v = 0;
-
-#pragma omp simd reduction(+ : u, v)
-    for (size_t i = 0; i < s->rows; i++) {
-        const float g = ot_bn_affine_mask(relu, s->a.x[i], mean, slope, shift, s->a.dy[i]);
-
-        u += (double)g;
-        v += (double)g * (double)((s->a.x[i] - mean) * inv);
-    }
-    *s0 += u;
-    *s1 += v;
-}
-
-/* The same of what was added to, whose g goes to memory. */
-INLINE void add_span(const struct span *s, size_t lanes, bool relu, bool two, const struct lanes *p,
-                     double *s0, double *s1)
-{
-    double u[WIDE] = { 0 }, v[WIDE] = { 0 };
-
-    for (size_t r = 0; r < s->rows; r++) {
-        const size_t at = r * s->pitch;
-        const float *x = s->a.x + at, *y = relu ? s->a.y + at : NULL, *dy = s->a.dy + at;
-        const float *dy2 = two ? s->a.dy2 + at : NULL;
-        float *dother = s->a.out + at;
-
-#pragma omp simd
-        for (size_t i = 0; i < lanes; i++) {
-            const float g = ot_bn_add_mask(relu, relu ? y[i] : 0, two ? dy[i] + dy2[i] : dy[i]);
-
-            dother[i] = g;
-            u[i] += (double)g;
-            v[i] += (double)g * (double)((x[i] - p->mean[i]) * p->inv[i]);
-        }
-    }
-    for (size_t i = 0; i < lanes; i++) {
-        s0[i] += u[i];
-        s1[i] += v[i];
-    }
-}
-
-INLINE void add_row(const struct span *s, bool relu, bool two, const struct lanes *p, double *s0,
-                    double *s1)
-{
-    const float mean = p->mean[0], inv = p->inv[0];
     const struct arrays a = s->a;
     double u = 0, v = 0;
 
 #pragma omp simd reduction(+ : u, v)
     for (size_t i = 0; i < s->rows; i++) {
-        const float g = ot_bn_add_mask(relu, relu ? a.y[i] : 0, two ? a.dy[i] + a.dy2[i] : a.dy[i]);
+        const float d = two ? a.dy[i] + a.dy2[i] : a.dy[i];
+        const float g = added ? ot_relu_mask(relu, relu ? a.y[i] : 0.0f, d)
+                              : ot_bn_affine_mask(relu, a.x[i], mean, slope, shift, d);
 
-        a.out[i] = g;
+        if (added)
+            a.out[i] = g;
         u += (double)g;
         v += (double)g * (double)((a.x[i] - mean) * inv);
     }
@@ -297,16 +268,16 @@ INLINE void add_row(const struct span *s, bool relu, bool two, const struct lane
 static void sum_added(const struct span *s, size_t width, bool relu, const struct lanes *p,
                       double *s0, double *s1)
 {
-    BY_FLAGS(add_span, add_row, s, width, relu, s->a.dy2, p, s0, s1);
+    BY_FLAGS(sum_span, sum_row, s, width, relu, s->a.dy2, true, p, s0, s1);
 }
 
 static void sum(const struct span *s, size_t width, bool relu, const struct lanes *p, double *s0,
                 double *s1)
 {
     if (relu)
-        BY_WIDTH(sum_span, sum_row, s, width, true, p, s0, s1);
+        BY_WIDTH(sum_span, sum_row, s, width, true, false, false, p, s0, s1);
     else
-        BY_WIDTH(sum_span, sum_row, s, width, false, p, s0, s1);
+        BY_WIDTH(sum_span, sum_row, s, width, false, false, false, p, s0, s1);
 }
 
 /* scratch (2, parts, channels): the sums of g and of g h; the first part ends as the total. */

@@ -28,15 +28,7 @@ OT_HD float ot_bn_affine_top(bool relu, float v)
 /* The gradient that passes the ReLU. */
 OT_HD float ot_bn_affine_mask(bool relu, float x, float mean, float slope, float shift, float dy)
 {
-    const float y = ot_bn_affine(x, mean, slope, shift);
-
-    return relu ? ot_relu_pass(y, dy) : dy;
-}
-
-/* The same where y is at hand. */
-OT_HD float ot_bn_add_mask(bool relu, float y, float dy)
-{
-    return relu ? ot_relu_pass(y, dy) : dy;
+    return ot_relu_mask(relu, ot_bn_affine(x, mean, slope, shift), dy);
 }
 
 /* dx from g, what passed the ReLU, and the means of g and of g h: ot_bn_grad() of gamma g, whose

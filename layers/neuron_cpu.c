@@ -77,7 +77,7 @@ static inline __attribute__((always_inline)) void run_bwd(size_t n, float c, boo
     for (size_t i = 0; i < n; i++) {
         const float d = two ? dy[i] + dy2[i] : dy[i];
 
-        dx[i] = c * (relu ? ot_relu_pass(y[i], d) : d);
+        dx[i] = c * ot_relu_mask(relu, relu ? y[i] : 0.0f, d);
     }
 }
 

@@ -2,6 +2,8 @@
 #ifndef OT_LAYERS_NEURON_MATH_H
 #define OT_LAYERS_NEURON_MATH_H
 
+#include <stdbool.h>
+
 #include "base/rng.h"
 
 /* NaN passes through, as in Caffe: a net that diverges must show it. */
@@ -22,6 +24,12 @@ OT_HD float ot_relu_pass(float y, float dy)
     const float stopped = y > 0.0f ? 0.0f : dy;
 
     return dy - stopped;
+}
+
+/* The same where there may be none. */
+OT_HD float ot_relu_mask(bool relu, float y, float dy)
+{
+    return relu ? ot_relu_pass(y, dy) : dy;
 }
 
 OT_HD float ot_dropout(float x, float ratio, float scale, uint64_t seed, uint64_t iter,
