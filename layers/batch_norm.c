@@ -94,7 +94,7 @@ static int batch_norm_plan(struct ot_layer *l, struct ot_err *err)
     if (s->g.inner == 1 && s->g.c % s->g.block == 0) /* rows without padding */
         s->g.block = s->g.c;
     s->g.type = keep ? x->fmt->type : OT_F32;
-    for (int i = 0; i < ot_layer_reads(l); i++)
+    for (int i = 0; i < ot_layer_inputs(l); i++)
         l->in_fmt[i] = keep ? x->fmt : NULL;
     l->out[0]->data.fmt = keep ? x->fmt : NULL;
     l->out[0]->data.elems = keep ? x->elems : ot_count(&x->shape);

@@ -194,7 +194,7 @@ static inline const float *ot_layer_dy(const struct ot_layer *l, int i)
 }
 
 /* With what the net has put behind the user's inputs: in[0] to in[n - 1], in_fmt[] too. */
-static inline int ot_layer_reads(const struct ot_layer *l)
+static inline int ot_layer_inputs(const struct ot_layer *l)
 {
     return l->nin + l->fused_sum;
 }

@@ -66,10 +66,8 @@ struct ot_node { /* a layer and what only the net knows of it */
     bool inserted;       /* a Split of ours */
     unsigned loss_moved; /* bit t: top t's loss weight sits on its Split */
     bool backward;       /* takes part in backward */
-    int last;          /* the last node whose work this one does: itself, or those fused into it */
-    bool skip_forward; /* done by a node before it */
-    bool skip_backward;
-    bool absent; /* both: it has no memory of its own */
+    int last; /* the last node whose work this one does: itself, or those fused into it */
+    bool skip_forward, skip_backward; /* another does it; both: it has no memory of its own */
     int ws_item[OT_MAX_WS];
     size_t ws_peak[OT_MAX_WS];
     double fwd_s, bwd_s; /* time spent, when timing is on */

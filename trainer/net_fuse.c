@@ -141,22 +141,22 @@ void ot_net_fuse(struct ot_net *net)
         struct ot_node *n = &net->node[i];
 
         n->l.fused_relu = n->l.fused_sum = false;
-        n->skip_forward = n->skip_backward = n->absent = false;
+        n->skip_forward = n->skip_backward = false;
         n->l.fused_scale = n->l.fused_split = NULL;
         n->last = i;
     }
     for (int i = 0; i < net->nnode && !net->conf.no_fusion; i++) {
         struct ot_node *a = &net->node[i];
+        const int first = i;
 
         a->last = fuse_from(net, i);
         for (int k = i + 1; k <= a->last; k++) {
             net->node[k].skip_forward = true;
             net->node[k].skip_backward = a->l.ops->flags & OT_LAYER_MASKS_RELU;
-            net->node[k].absent = net->node[k].skip_backward;
             net->node[k].last = a->last;
         }
         i = a->last;
-        if (joins_split(net, (int)(a - net->node), i + 1)) {
+        if (joins_split(net, first, i + 1)) {
             a->l.fused_split = &net->node[++i].l;
             net->node[i].skip_backward = true;
         }

@@ -78,11 +78,11 @@ static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *er
 
     l->scratch_bytes = 0;
     l->reads = l->ops->flags & (OT_LAYER_BWD_NEEDS_IN | OT_LAYER_BWD_NEEDS_OUT);
-    if (n->absent) {
+    if (n->skip_forward && n->skip_backward) {
         plan_absent(net, n);
         return 0;
     }
-    for (int b = 0; b < ot_layer_reads(l); b++) {
+    for (int b = 0; b < ot_layer_inputs(l); b++) {
         l->in[b] = &n->in[b]->now->b;
         l->in_fmt[b] = NULL;
     }
@@ -100,7 +100,7 @@ static int plan_node(struct ot_net *net, int i, size_t *nconv, struct ot_err *er
         default_formats(l);
     else if (l->ops->plan(l, err) < 0)
         return err->code;
-    for (int b = 0; b < ot_layer_reads(l); b++) {
+    for (int b = 0; b < ot_layer_inputs(l); b++) {
         struct ot_net_blob *from = n->in[b]->now, *to;
 
         if (from->b.data.fmt == l->in_fmt[b])
@@ -344,7 +344,7 @@ static int live_grads(struct ot_net *net, const struct ot_layer *l, int back, st
     const struct ot_layer *from = l->fused_split ? l->fused_split : l;
     int rc = 0;
 
-    for (int b = 0; b < ot_layer_reads(l) && rc == 0; b++)
+    for (int b = 0; b < ot_layer_inputs(l) && rc == 0; b++)
         if (l->in[b]->need_grad)
             rc = touch_grad(net, l->in[b], back, err);
     for (int t = 0; t < from->nout && rc == 0; t++)
@@ -359,7 +359,7 @@ static int live_node(struct ot_net *net, int i, struct ot_err *err)
     struct ot_layer *l = &n->l;
     int back = 2 * net->nnode - 1 - i, rc = 0;
 
-    for (int b = 0; b < ot_layer_reads(l) && rc == 0; b++) {
+    for (int b = 0; b < ot_layer_inputs(l) && rc == 0; b++) {
         rc = touch_data(net, l->in[b], i, err);
         if (rc == 0 && n->backward && b < l->nin && (l->reads & OT_LAYER_BWD_NEEDS_IN))
             rc = touch_data(net, l->in[b], back, err);
