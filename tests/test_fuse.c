@@ -258,32 +258,42 @@ static void a_test_net_uses_the_parameters_it_shares(void **state)
     }
 }
 
-static void a_blob_that_somebody_keeps_is_computed(void **state)
+/* Where somebody keeps `blob`, `apart` works by itself, and what comes before it is one pass. */
+static void is_computed(const char *net, const char *blob, const char *apart, const char *fused)
 {
-    static const char *const keep[] = { "b1" };
-    const struct ot_net_conf conf = { .keep = keep, .nkeep = 1 };
-    struct ot_net_conf apart = conf;
+    struct ot_net_conf conf = { .keep = &blob, .nkeep = 1 };
     struct ot_kit k[2];
 
-    (void)state;
-    apart.no_fusion = true;
-    k[0] = ot_kit_file("norms", apart);
-    k[1] = ot_kit_file("norms", conf);
     for (int i = 0; i < 2; i++) {
+        conf.no_fusion = i == 0;
+        k[i] = ot_kit_file(net, conf);
         ot_kit_fill(&k[i], 3, 5);
         (void)ot_kit_forward(&k[i]);
     }
-    assert_false(absent(&k[1], "scale1"));
-    assert_true(absent(&k[1], "scale0"));
-    same_blob(&k[1], &k[0], "b1");
+    assert_false(absent(&k[1], apart));
+    assert_true(absent(&k[1], fused));
+    same_blob(&k[1], &k[0], blob);
     close_both(k);
+}
+
+static void a_blob_that_somebody_keeps_is_computed(void **state)
+{
+    (void)state;
+    is_computed("norms", "b1", "scale1", "scale0");
+    is_computed("blocks", "s2", "sum2", "scale2");
+}
+
+static void nothing_is_fused_where_all_is_kept(void **state)
+{
+    (void)state;
     for (int net = 0; net < 2; net++) {
-        k[1] = ot_kit_file(nets[net].file, (struct ot_net_conf){ .keep_all = true });
-        ot_kit_fill(&k[1], 3, 5);
-        (void)ot_kit_forward(&k[1]);
-        for (int i = 0; i < k[1].net->nnode; i++)
-            assert_false(k[1].net->node[i].skip_backward);
-        ot_kit_close(&k[1]);
+        struct ot_kit k = ot_kit_file(nets[net].file, (struct ot_net_conf){ .keep_all = true });
+
+        ot_kit_fill(&k, 3, 5);
+        (void)ot_kit_forward(&k);
+        for (int i = 0; i < k.net->nnode; i++)
+            assert_false(k.net->node[i].skip_backward);
+        ot_kit_close(&k);
     }
 }
 
@@ -352,6 +362,7 @@ int main(void)
         cmocka_unit_test(frozen_statistics_stay_as_they_are),
         cmocka_unit_test(a_test_net_uses_the_parameters_it_shares),
         cmocka_unit_test(a_blob_that_somebody_keeps_is_computed),
+        cmocka_unit_test(nothing_is_fused_where_all_is_kept),
         cmocka_unit_test(the_table_shows_what_is_fused),
         cmocka_unit_test(channels_of_one_place_are_normalised_each_by_itself),
     };
